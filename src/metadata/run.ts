@@ -1,0 +1,112 @@
+import { MetadataError } from '../errors.ts';
+import type { Folder } from '../io/bytes.ts';
+import { parseJsonObject } from './json.ts';
+import type { Json } from './table.ts';
+
+/**
+ * `run.json`: what the numbers in a metadata folder were made with. It says nothing of when, so it is the same
+ * from run to run; a run with another model adds to it.
+ */
+export interface RunRecord {
+  /** Shardsieve's version that began the folder. */
+  shardsieve: string;
+  /** The options that decide the rows (where captions and uids come from, carried fields), and their fingerprint. */
+  rows: RunEntry;
+  /** By slug. */
+  models: { [slug: string]: RunEntry };
+  /** Later column groups, by name. */
+  groups?: { [group: string]: RunEntry };
+}
+
+/**
+ * Whatever is known of one source of numbers. For a model: `name`, `revision`, weight and config hashes, the
+ * preprocess and its fingerprint, precision, provider. `fingerprint` is the group's in `_stats.json`.
+ */
+export interface RunEntry {
+  fingerprint: string;
+  [field: string]: Json;
+}
+
+export const RUN_FILE = 'run.json';
+
+/** The record of a folder, or `undefined` where there is none. Throws `MetadataError` where it is damaged. */
+export async function readRun(folder: Folder): Promise<RunRecord | undefined> {
+  const bytes = await folder.read(RUN_FILE);
+  return bytes && parseRun(bytes, `${folder.label}/${RUN_FILE}`);
+}
+
+/**
+ * Adds what this run brings and keeps what is there. Throws `MetadataError` where an entry is there with another
+ * fingerprint: two kinds of number under one name are never mixed.
+ */
+export function mergeRun(have: RunRecord | undefined, add: RunRecord, label: string): RunRecord {
+  const refuse = (what: string, old: RunEntry, now: RunEntry, hint: string): never => {
+    const differing = Object.keys({ ...old, ...now }).filter(
+      (field) => field !== 'fingerprint' && JSON.stringify(old[field]) !== JSON.stringify(now[field]),
+    );
+    const fields =
+      differing.length > 0
+        ? `; ${differing.map((f) => `${f}: ${text(old[f])} there, ${text(now[f])} now`).join('; ')}`
+        : '';
+    throw new MetadataError(
+      `${label} already holds ${what} made with other settings (fingerprint ${old.fingerprint}, now ${now.fingerprint}${fields})`,
+      { file: RUN_FILE, hint },
+    );
+  };
+  const merge = (
+    kind: string,
+    a: { [name: string]: RunEntry },
+    b: { [name: string]: RunEntry },
+    hint: string,
+  ) => {
+    const entries = { ...b, ...a };
+    for (const [name, entry] of Object.entries(b)) {
+      if (entries[name].fingerprint !== entry.fingerprint)
+        refuse(`${kind} ${name}`, entries[name], entry, hint);
+    }
+    return Object.fromEntries(Object.entries(entries).sort(([x], [y]) => (x < y ? -1 : 1)));
+  };
+  if (have && have.rows.fingerprint !== add.rows.fingerprint) {
+    refuse('rows', have.rows, add.rows, 'Use the options of the first run, or write to another --out');
+  }
+  const groups = merge('group', have?.groups ?? {}, add.groups ?? {}, 'Write to another --out');
+  return {
+    shardsieve: have?.shardsieve ?? add.shardsieve,
+    rows: have?.rows ?? add.rows,
+    models: merge(
+      'model',
+      have?.models ?? {},
+      add.models,
+      'Give the other model its own --slug, or write to another --out',
+    ),
+    ...(Object.keys(groups).length > 0 ? { groups } : {}),
+  };
+}
+
+export function encodeRun(run: RunRecord): Uint8Array {
+  return new TextEncoder().encode(`${JSON.stringify(run, null, 2)}\n`);
+}
+
+function parseRun(bytes: Uint8Array, file: string): RunRecord {
+  const json = parseJsonObject(bytes, file);
+  const entry = (value: unknown): value is RunEntry =>
+    typeof value === 'object' &&
+    value !== null &&
+    typeof (value as { fingerprint?: unknown }).fingerprint === 'string';
+  const entries = (value: unknown): boolean =>
+    typeof value === 'object' && value !== null && Object.values(value).every(entry);
+  const { shardsieve, rows, models, groups } = json;
+  if (
+    typeof shardsieve !== 'string' ||
+    !entry(rows) ||
+    !entries(models) ||
+    (groups !== undefined && !entries(groups))
+  ) {
+    throw new MetadataError('not a run.json that Shardsieve wrote', { file });
+  }
+  return json as unknown as RunRecord;
+}
+
+function text(value: Json | undefined): string {
+  return value === undefined ? 'nothing' : typeof value === 'string' ? value : JSON.stringify(value);
+}
