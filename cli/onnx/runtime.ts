@@ -1,0 +1,84 @@
+/** One onnxruntime-node session, in whichever thread this is loaded. */
+import * as ort from 'onnxruntime-node';
+import { ModelError, messageOf } from '../../src/errors.ts';
+import type { Session, Tensor } from '../../src/onnx/session.ts';
+
+/** Everything a session needs; plain data, so that it can be sent to a worker. */
+export interface RuntimeSpec {
+  graph: Uint8Array;
+  /** The folder in which the graph's external data lies, symlinks followed. */
+  folder: string;
+  /** The weights by hand, where the runtime is not to read the file itself. */
+  weights?: { location: string; bytes: Uint8Array };
+  /** Threads of one run; the runtime's own choice where absent. */
+  threads?: number;
+  /** Keeps no rearranged copy of the matrices. */
+  lean: boolean;
+}
+
+/** Loads a graph. Throws `ModelError` with the runtime's own words. */
+export async function createRuntimeSession(spec: RuntimeSpec): Promise<Session> {
+  const { graph, folder, weights, threads, lean } = spec;
+  const options: ort.InferenceSession.SessionOptions = {
+    executionProviders: ['cpu'],
+    graphOptimizationLevel: 'all',
+    // A plan of memory per input shape would be kept for every caption length.
+    enableMemPattern: false,
+    extra: {
+      session: {
+        model_external_initializers_file_folder_path: folder,
+        disable_prepacking: lean ? '1' : '0',
+        // Threads that spin between kernels take the cores from decoding.
+        intra_op: { allow_spinning: '0' },
+      },
+    },
+  };
+  if (threads !== undefined) options.intraOpNumThreads = threads;
+  if (weights !== undefined) options.externalData = [{ path: weights.location, data: weights.bytes }];
+  try {
+    return new RuntimeSession(await ort.InferenceSession.create(graph, options));
+  } catch (cause) {
+    throw new ModelError(`onnxruntime cannot load the model: ${messageOf(cause)}`, { cause });
+  }
+}
+
+class RuntimeSession implements Session {
+  #session: ort.InferenceSession | undefined;
+
+  constructor(session: ort.InferenceSession) {
+    this.#session = session;
+  }
+
+  async run(feeds: Readonly<Record<string, Tensor>>): Promise<Record<string, Tensor>> {
+    if (this.#session === undefined) throw new ModelError('the model was released before this run');
+    try {
+      const answers = await this.#session.run(mapValues(feeds, toOrt));
+      return mapValues(answers, fromOrt);
+    } catch (cause) {
+      throw new ModelError(`onnxruntime failed in a run: ${messageOf(cause)}`, { cause });
+    }
+  }
+
+  async release(): Promise<void> {
+    const session = this.#session;
+    this.#session = undefined;
+    await session?.release();
+  }
+}
+
+function toOrt(tensor: Tensor): ort.Tensor {
+  return tensor.type === 'float32'
+    ? new ort.Tensor('float32', tensor.data, tensor.dims)
+    : new ort.Tensor('int32', tensor.data, tensor.dims);
+}
+
+function fromOrt(tensor: ort.Tensor): Tensor {
+  const { data, dims } = tensor;
+  if (data instanceof Float32Array) return { type: 'float32', dims, data };
+  if (data instanceof Int32Array) return { type: 'int32', dims, data };
+  throw new Error(`an answer has the type ${tensor.type}`);
+}
+
+function mapValues<A, B>(record: Readonly<Record<string, A>>, map: (value: A) => B): Record<string, B> {
+  return Object.fromEntries(Object.entries(record).map(([name, value]) => [name, map(value)]));
+}
