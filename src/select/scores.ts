@@ -1,0 +1,72 @@
+import { MetadataError } from '../errors.ts';
+import type { ParquetFile } from '../metadata/parquet-read.ts';
+import { parseUid } from '../subset/uids.ts';
+
+/** A parquet's scores in the column's own type; a null is NaN. */
+export type Scores = Float32Array<ArrayBuffer> | Float64Array<ArrayBuffer>;
+
+/** The column's type in one file. Throws `MetadataError` where it is absent or holds no floats. */
+export function scoreType(file: ParquetFile, column: string): 'FLOAT' | 'DOUBLE' {
+  const type = file.columns.find(({ name }) => name === column)?.type;
+  if (type === 'FLOAT' || type === 'DOUBLE') return type;
+  throw new MetadataError(type === undefined ? `no column ${column}` : `${column} is ${type}, not a score`, {
+    file: file.name,
+    column,
+  });
+}
+
+/** A threshold as the column's type holds it: DataComp compares in that type. */
+export function inType(threshold: number, type: 'FLOAT' | 'DOUBLE'): number {
+  return type === 'FLOAT' ? Math.fround(threshold) : threshold;
+}
+
+/** One column of scores. */
+export async function readScores(file: ParquetFile, column: string): Promise<Scores> {
+  const scores = new (scoreType(file, column) === 'FLOAT' ? Float32Array : Float64Array)(file.rows);
+  for await (const { start, chunks } of file.groups([column])) copyScores(chunks.get(column)!, scores, start);
+  return scores;
+}
+
+/** Copies decoded pieces, nulls as NaN. */
+export function copyScores(pieces: readonly ArrayLike<unknown>[], into: Scores, start: number): void {
+  let at = start;
+  for (const piece of pieces) {
+    for (let i = 0; i < piece.length; i++) {
+      const value = piece[i];
+      into[at++] = typeof value === 'number' ? value : Number.NaN;
+    }
+  }
+}
+
+/**
+ * Parses one row group's uids, read as bytes: 32 hex digits, or 16 raw bytes, most significant first. Throws
+ * `MetadataError` naming file and row at anything else.
+ */
+export function parseUids(
+  pieces: readonly ArrayLike<unknown>[],
+  words: Uint32Array,
+  place: { file: string; start: number },
+): void {
+  let row = 0;
+  for (const piece of pieces) {
+    for (let i = 0; i < piece.length; i++, row++) {
+      const value = piece[i];
+      if (value instanceof Uint8Array) {
+        if (value.length === 16) {
+          const view = new DataView(value.buffer, value.byteOffset, 16);
+          for (let word = 0; word < 4; word++) words[4 * row + (word ^ 1)] = view.getUint32(4 * word);
+          continue;
+        }
+        if (parseUid(value, words, row)) continue;
+      }
+      const shown =
+        value instanceof Uint8Array
+          ? JSON.stringify(new TextDecoder().decode(value.subarray(0, 40)))
+          : 'null';
+      throw new MetadataError(`row ${place.start + row} has uid ${shown}, which is not 32 hex digits`, {
+        file: place.file,
+        column: 'uid',
+      });
+    }
+  }
+}
