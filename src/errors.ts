@@ -91,6 +91,7 @@ export const SKIP_REASONS = [
   'bad_member',
   'repeated_member',
   'repeated_key',
+  'truncated',
   'unsupported_at_edge',
 ] as const;
 export type SkipReason = (typeof SKIP_REASONS)[number];

@@ -18,6 +18,8 @@ export interface ShardStats {
   successes: number;
   /** The shard ended early; the rows are what was whole. */
   truncated?: true;
+  /** Set where a pilot took a part of the shard only, naming the pilot: no other run counts the shard as done. */
+  pilot?: string;
   /** Captions longer than the context, cut, by slug. */
   captionsTruncated?: { [slug: string]: number };
   /** ISO 8601, UTC. */
@@ -109,7 +111,7 @@ export function completeStats(stats: Omit<ShardStats, 'successes'>): ShardStats 
       shard: stats.shard,
     });
   }
-  const { shard, input, seen, scored, skipped, truncated, captionsTruncated, groups, columns, ...times } =
+  const { shard, input, seen, scored, skipped, truncated, pilot, captionsTruncated, groups, columns, ...times } =
     stats;
   return {
     shard,
@@ -119,6 +121,7 @@ export function completeStats(stats: Omit<ShardStats, 'successes'>): ShardStats 
     skipped: sorted(skipped),
     successes: scored,
     ...(truncated ? { truncated } : {}),
+    ...(pilot ? { pilot } : {}),
     ...(captionsTruncated ? { captionsTruncated: sorted(captionsTruncated) } : {}),
     ...times,
     groups: sorted(groups),

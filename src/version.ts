@@ -1,0 +1,2 @@
+/** The package's version, stamped into `run.json`; a test holds it equal to `package.json`. */
+export const VERSION = '0.1.0';
