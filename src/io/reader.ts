@@ -1,0 +1,107 @@
+/**
+ * Exact reads over a stream of chunks.
+ *
+ * Contract: anything may split across chunks, also one byte a chunk; empty chunks are passed over. At most one
+ * chunk of the source is held. What `read` returns is a copy in a buffer of its own, so a caller may keep it,
+ * transfer it to another thread, or let the source reuse its chunk. Skipping copies nothing. Offsets are plain
+ * numbers and stay exact up to 2^53 bytes.
+ */
+import { CancelledError, isShardsieveError, messageOf, ShardError } from '../errors.ts';
+
+const NOTHING = new Uint8Array(0);
+
+/**
+ * What is set aside before any of a member's bytes have arrived. A header can claim a size that the file does not
+ * have, so the buffer grows with what really comes.
+ */
+const FIRST_ALLOCATION = 1024 * 1024;
+
+export class ByteReader {
+  /** Bytes consumed so far, from the start of the stream. */
+  offset = 0;
+  readonly #iterator: AsyncIterator<Uint8Array>;
+  readonly #shard: string;
+  readonly #signal: AbortSignal | undefined;
+  #chunk: Uint8Array = NOTHING;
+  #at = 0;
+  #ended = false;
+
+  constructor(stream: AsyncIterable<Uint8Array>, shard: string, signal?: AbortSignal) {
+    this.#iterator = stream[Symbol.asyncIterator]();
+    this.#shard = shard;
+    this.#signal = signal;
+  }
+
+  /** The next `length` bytes, fewer only where the stream ends. */
+  async read(length: number): Promise<Uint8Array> {
+    let bytes = new Uint8Array(Math.min(length, Math.max(FIRST_ALLOCATION, this.#chunk.length - this.#at)));
+    let filled = 0;
+    while (filled < length && (this.#at < this.#chunk.length || (await this.#next()))) {
+      const take = Math.min(length - filled, this.#chunk.length - this.#at);
+      if (filled + take > bytes.length) {
+        const grown = new Uint8Array(Math.min(length, Math.max(bytes.length * 2, filled + take)));
+        grown.set(bytes.subarray(0, filled));
+        bytes = grown;
+      }
+      bytes.set(this.#chunk.subarray(this.#at, this.#at + take), filled);
+      filled += take;
+      this.#at += take;
+      this.offset += take;
+    }
+    return filled === bytes.length ? bytes : bytes.slice(0, filled);
+  }
+
+  /** Passes over `length` bytes; returns how many there were. */
+  async skip(length: number): Promise<number> {
+    let left = length;
+    while (left > 0 && (this.#at < this.#chunk.length || (await this.#next()))) {
+      const take = Math.min(left, this.#chunk.length - this.#at);
+      this.#at += take;
+      this.offset += take;
+      left -= take;
+    }
+    return length - left;
+  }
+
+  /** Lets the source go: an open file is closed. Safe to call twice; never throws. */
+  async close(): Promise<void> {
+    if (this.#ended) return;
+    this.#ended = true;
+    this.#chunk = NOTHING;
+    this.#at = 0;
+    await this.#iterator.return?.().catch(() => undefined);
+  }
+
+  async #next(): Promise<boolean> {
+    while (!this.#ended) {
+      if (this.#signal?.aborted) throw new CancelledError('stopped while reading', { shard: this.#shard });
+      let step: IteratorResult<Uint8Array>;
+      try {
+        step = await this.#iterator.next();
+      } catch (error) {
+        this.#ended = true;
+        throw this.#typed(error);
+      }
+      if (step.done) {
+        this.#ended = true;
+        break;
+      }
+      if (step.value.length === 0) continue;
+      this.#chunk = step.value;
+      this.#at = 0;
+      return true;
+    }
+    this.#chunk = NOTHING;
+    this.#at = 0;
+    return false;
+  }
+
+  #typed(error: unknown): Error {
+    if (isShardsieveError(error)) return error;
+    if (this.#signal?.aborted || (error instanceof Error && error.name === 'AbortError')) {
+      return new CancelledError('stopped while reading', { shard: this.#shard, cause: error });
+    }
+    const details = { shard: this.#shard, offset: this.offset, cause: error };
+    return new ShardError('unreadable', `reading failed: ${messageOf(error)}`, details);
+  }
+}
