@@ -1,0 +1,116 @@
+/**
+ * The decoder of the command line: JPEG and WebP through sharp (libvips), PNG and GIF through the image
+ * room's own readers over Node's zlib, because only they refuse and accept what Pillow does.
+ */
+
+import sharp from 'sharp';
+import { messageOf, SampleError } from '../../src/errors.ts';
+import { cmykToRgb, toRgb } from '../../src/image/colour.ts';
+import { decodeGif } from '../../src/image/gif-pixels.ts';
+import { decodePng } from '../../src/image/png-pixels.ts';
+import type {
+  DecodeOptions,
+  ImageDecoder,
+  ImageHeader,
+  JpegHeader,
+  Pixels,
+  RawPixels,
+  WebpHeader,
+} from '../../src/image/types.ts';
+import { MAX_IMAGE_PIXELS } from '../../src/image/types.ts';
+import { toVisual } from '../../src/image/visual.ts';
+import { firstFrameOf } from '../../src/image/webp-frame.ts';
+import { inflate } from './inflate.ts';
+
+/** Pictures differ, so sharp's cache only costs memory; several pictures at once beat several threads on one. */
+function settle(): void {
+  sharp.cache(false);
+  sharp.concurrency(1);
+}
+
+/** A decoder for Node. Safe to call for many pictures at once. */
+export function createDecoder(): ImageDecoder {
+  settle();
+  return {
+    name: `sharp ${sharp.versions['sharp'] ?? '?'} (vips ${sharp.versions.vips})`,
+    async decode(bytes: Uint8Array, header: ImageHeader, options: DecodeOptions = {}): Promise<Pixels> {
+      const visual = options.fit === 'visual';
+      options.signal?.throwIfAborted();
+      let raw: RawPixels;
+      try {
+        raw = await decodeRaw(bytes, header, visual);
+      } catch (error) {
+        if (error instanceof SampleError) throw error;
+        throw new SampleError(
+          'undecodable_image',
+          `the ${header.format} cannot be decoded: ${messageOf(error)}`,
+          {
+            cause: error,
+          },
+        );
+      }
+      return visual
+        ? toVisual(raw, header.orientation)
+        : { width: raw.width, height: raw.height, data: raw.data };
+    },
+  };
+}
+
+function decodeRaw(
+  bytes: Uint8Array,
+  header: ImageHeader,
+  wantAlpha: boolean,
+): Promise<RawPixels> | RawPixels {
+  switch (header.format) {
+    case 'png':
+      return decodePng(bytes, header, inflate, wantAlpha);
+    case 'gif':
+      return decodeGif(bytes, header, wantAlpha);
+    case 'jpeg':
+      return decodeJpeg(bytes, header);
+    case 'webp':
+      return decodeWebp(bytes, header);
+  }
+}
+
+/** `truncated` stops where libjpeg asks for more than the file holds, which is where Pillow gives up too. */
+const SHARP_OPTIONS = { failOn: 'truncated', ignoreIcc: true, limitInputPixels: MAX_IMAGE_PIXELS } as const;
+
+async function decodeJpeg(bytes: Uint8Array, header: JpegHeader): Promise<RawPixels> {
+  const image = sharp(bytes, SHARP_OPTIONS);
+  // Only so does sharp leave the four inks as they are.
+  if (header.components === 4) image.pipelineColourspace('cmyk').toColourspace('cmyk');
+  const { data, info } = await image.raw().toBuffer({ resolveWithObject: true });
+  checkSize(info, header);
+  return header.components === 4
+    ? cmykToRgb(data, info.width, info.height)
+    : toRgb(data, info.width, info.height, info.channels);
+}
+
+async function decodeWebp(bytes: Uint8Array, header: WebpHeader): Promise<RawPixels> {
+  const image = sharp(header.animated ? firstFrameOf(bytes, header) : bytes, SHARP_OPTIONS);
+  const { data, info } = await image.raw().toBuffer({ resolveWithObject: true });
+  const { x0, y0, x1, y1 } = header.frame;
+  checkSize(info, { width: x1 - x0, height: y1 - y0 });
+  const raw = toRgb(data, info.width, info.height, info.channels);
+  if (info.width === header.width && info.height === header.height) return raw;
+  // A frame smaller than the canvas lies on transparent black.
+  const { width, height } = header;
+  const rgb = new Uint8Array(width * height * 3);
+  const alpha = new Uint8Array(width * height);
+  for (let y = 0; y < raw.height; y++) {
+    const at = (y0 + y) * width + x0;
+    rgb.set(raw.data.subarray(y * raw.width * 3, (y + 1) * raw.width * 3), at * 3);
+    if (raw.alpha) alpha.set(raw.alpha.subarray(y * raw.width, (y + 1) * raw.width), at);
+    else alpha.fill(255, at, at + raw.width);
+  }
+  return { width, height, data: rgb, alpha };
+}
+
+function checkSize(info: { width: number; height: number }, header: { width: number; height: number }): void {
+  if (info.width === header.width && info.height === header.height) return;
+  throw new SampleError(
+    'undecodable_image',
+    `the picture decodes to ${info.width}×${info.height}, its header says ${header.width}×${header.height}`,
+  );
+}

@@ -1,0 +1,143 @@
+/**
+ * JPEG headers, walked as Pillow 13.0.0 walks them (`JpegImagePlugin.py`), so that what it refuses before
+ * any decoding is refused here with the same strictness.
+ */
+
+import { exifOrientation } from './exif.ts';
+import { find, has, u16be, u32be, undecodable } from './reader.ts';
+import type { JpegHeader } from './types.ts';
+
+const SOS = 0xda;
+const DQT = 0xdb;
+
+/** Segments whose length and content Pillow skips: DHT, DAC, SOS, DNL, DRI, EXP. */
+const SKIPPED = new Set([0xc4, 0xcc, SOS, 0xdc, 0xdd, 0xdf]);
+
+function isFrame(marker: number): boolean {
+  return (
+    (marker >= 0xc0 && marker <= 0xcf && marker !== 0xc4 && marker !== 0xc8 && marker !== 0xcc) ||
+    marker === 0xde
+  );
+}
+
+interface Walk {
+  frame?: { width: number; height: number; components: 1 | 3 | 4; sof: number };
+  adobeTransform?: number;
+  orientation?: number;
+  icc: Uint8Array[];
+}
+
+/** Reads the header up to the first scan. Throws `SampleError` `undecodable_image`. */
+export function readJpegHeader(bytes: Uint8Array): JpegHeader {
+  const walk: Walk = { icc: [] };
+  let at = 3;
+  let byte = 0xff;
+  for (;;) {
+    if (byte !== 0xff) {
+      if (at >= bytes.length) break;
+      byte = bytes[at++]!;
+      continue;
+    }
+    if (at >= bytes.length) break;
+    const marker = bytes[at++]!;
+    if (marker === 0xff) continue;
+    if (marker !== 0 && marker < 0xc0) throw undecodable(`JPEG marker FF${marker.toString(16)} is unknown`);
+    if (hasSegment(marker)) {
+      const length = Math.max(0, u16be(bytes, at) - 2);
+      const start = at + 2;
+      if (start + length > bytes.length) throw undecodable('the JPEG ends in its header');
+      readSegment(walk, marker, bytes.subarray(start, start + length));
+      if (marker === SOS) return finish(walk);
+      at = start + length;
+    }
+    if (at >= bytes.length) break;
+    byte = bytes[at++]!;
+  }
+  throw undecodable('the JPEG has no scan');
+}
+
+function hasSegment(marker: number): boolean {
+  return (
+    isFrame(marker) ||
+    SKIPPED.has(marker) ||
+    marker === DQT ||
+    marker === 0xfe ||
+    (marker >= 0xe0 && marker <= 0xef)
+  );
+}
+
+function finish(walk: Walk): JpegHeader {
+  if (!walk.frame) throw undecodable('the JPEG has a scan before its frame header');
+  const { width, height, components, sof } = walk.frame;
+  if (width < 1 || height < 1) throw undecodable(`the JPEG says it is ${width}×${height}`);
+  const { adobeTransform, orientation } = walk;
+  return { format: 'jpeg', width, height, components, sof, adobeTransform, orientation };
+}
+
+function readSegment(walk: Walk, marker: number, s: Uint8Array): void {
+  if (isFrame(marker)) readFrame(walk, marker, s);
+  else if (marker === DQT) checkTables(s);
+  else if (marker === 0xe0 && has(s, 0, 'JFIF')) u16be(s, 5);
+  else if (marker === 0xe1 && has(s, 0, 'Exif\0\0')) walk.orientation ??= exifOrientation(s);
+  else if (marker === 0xe2 && has(s, 0, 'ICC_PROFILE\0')) walk.icc.push(s);
+  else if (marker === 0xed && has(s, 0, 'Photoshop 3.0\0')) checkPhotoshop(s);
+  else if (marker === 0xee && has(s, 0, 'Adobe')) {
+    u16be(s, 5);
+    if (s.length > 11) walk.adobeTransform = s[11];
+  }
+}
+
+function readFrame(walk: Walk, marker: number, s: Uint8Array): void {
+  const [height, width] = [u16be(s, 1), u16be(s, 3)];
+  if (s[0] !== 8) throw undecodable(`the JPEG has ${s[0]} bits a sample, not 8`);
+  const components = s[5];
+  if (components !== 1 && components !== 3 && components !== 4) {
+    throw undecodable(`the JPEG has ${components ?? 'no'} components, not 1, 3 or 4`);
+  }
+  if (walk.icc.length > 0) {
+    // Pillow reads byte 13 of the profile part that sorts first.
+    if (walk.icc.reduce(smaller).length < 14) throw undecodable("the JPEG's ICC segment is too short");
+    walk.icc = [];
+  }
+  if (s.length > 6 && (s.length - 6) % 3 !== 0) throw undecodable("the JPEG's frame header has a bad length");
+  walk.frame = { width, height, components, sof: marker };
+}
+
+function smaller(a: Uint8Array, b: Uint8Array): Uint8Array {
+  const n = Math.min(a.length, b.length);
+  for (let i = 0; i < n; i++) if (a[i] !== b[i]) return a[i]! < b[i]! ? a : b;
+  return a.length <= b.length ? a : b;
+}
+
+function checkTables(s: Uint8Array): void {
+  let at = 0;
+  while (at < s.length) {
+    at += 1 + (s[at]! >> 4 === 0 ? 64 : 128);
+    if (at > s.length) throw undecodable("the JPEG's quantisation table is cut short");
+  }
+}
+
+/** Pillow walks Photoshop's resources; a block that ends inside a name fails there, other ends do not. */
+function checkPhotoshop(s: Uint8Array): void {
+  let at = 14;
+  while (has(s, at, '8BIM')) {
+    at += 4;
+    if (at + 2 > s.length) return;
+    at += 2;
+    if (at >= s.length) throw undecodable("the JPEG's Photoshop segment is cut short");
+    at += 1 + s[at]!;
+    at += at & 1;
+    if (at + 4 > s.length) return;
+    const size = u32be(s, at);
+    at += 4 + size;
+    at += at & 1;
+  }
+}
+
+/** True if an end-of-image marker occurs at or after `from`. Cheap: it looks at FF bytes only. */
+export function hasEndMarker(bytes: Uint8Array, from: number): boolean {
+  for (let at = find(bytes, 0xff, from); at >= 0; at = find(bytes, 0xff, at + 1)) {
+    if (bytes[at + 1] === 0xd9) return true;
+  }
+  return false;
+}

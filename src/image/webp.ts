@@ -1,0 +1,166 @@
+/**
+ * WebP containers: size, and where the first frame's bitstream lies.
+ *
+ * Source of the rules: the WebP container specification and what libwebp's demuxer refuses, through which
+ * Pillow reads every WebP.
+ */
+
+import { exifOrientation } from './exif.ts';
+import { has, u16le, u24le, u32le, undecodable } from './reader.ts';
+import type { WebpHeader } from './types.ts';
+
+/** libwebp's largest chunk payload: 2^32 less a header, less padding. */
+const MAX_PAYLOAD = 0xfffffff6;
+/** libwebp refuses canvases and frames of 2^32 pixels and more. */
+const MAX_AREA = 2 ** 32;
+
+interface Chunk {
+  id: string;
+  start: number;
+  /** End of the payload, without padding. */
+  end: number;
+  next: number;
+}
+
+interface Bitstream {
+  width: number;
+  height: number;
+  lossless: boolean;
+  alpha: boolean;
+  image: [number, number];
+  alphaData?: [number, number];
+}
+
+function chunkAt(bytes: Uint8Array, at: number, limit: number): Chunk {
+  if (at + 8 > limit) throw undecodable('the WebP ends in a chunk header');
+  const size = u32le(bytes, at + 4);
+  const next = at + 8 + size + (size & 1);
+  if (size > MAX_PAYLOAD || next > limit) throw undecodable('a WebP chunk runs past the end of the file');
+  return { id: String.fromCharCode(...bytes.subarray(at, at + 4)), start: at + 8, end: at + 8 + size, next };
+}
+
+/** Throws `SampleError` `undecodable_image`. */
+export function readWebpHeader(bytes: Uint8Array): WebpHeader {
+  const riffSize = u32le(bytes, 4);
+  const limit = riffSize + 8;
+  if (riffSize < 8 || riffSize > MAX_PAYLOAD) throw undecodable('the WebP has an impossible size');
+  if (limit > bytes.length) {
+    throw undecodable(`the WebP is cut short: ${limit} bytes announced, ${bytes.length} there`);
+  }
+  if (has(bytes, 12, 'VP8X')) return readExtended(bytes, limit);
+  const { width, height, lossless, alpha, image } = readBitstream(bytes, 12, limit).stream;
+  const frame = { x0: 0, y0: 0, x1: width, y1: height };
+  return { format: 'webp', width, height, lossless, alpha, animated: false, frame, image };
+}
+
+function readExtended(bytes: Uint8Array, limit: number): WebpHeader {
+  const head = chunkAt(bytes, 12, limit);
+  if (head.end - head.start < 10) throw undecodable("the WebP's extended header is too short");
+  const flags = bytes[head.start]!;
+  const animated = (flags & 2) !== 0;
+  const width = u24le(bytes, head.start + 4) + 1;
+  const height = u24le(bytes, head.start + 7) + 1;
+  if (width * height >= MAX_AREA) throw undecodable('the WebP has an impossible size');
+  let first: { stream: Bitstream; x0: number; y0: number } | undefined;
+  let orientation: number | undefined;
+  let sawAnimation = false;
+  for (let at = head.next; at < limit; ) {
+    const chunk = chunkAt(bytes, at, limit);
+    let next = chunk.next;
+    if (chunk.id === 'VP8X') throw undecodable('the WebP has two extended headers');
+    if (chunk.id === 'ANIM') {
+      if (chunk.end - chunk.start < 6) throw undecodable("the WebP's animation header is too short");
+      sawAnimation = true;
+    } else if (chunk.id === 'EXIF') {
+      orientation ??= exifOrientation(bytes.subarray(chunk.start, chunk.end));
+    } else if (chunk.id === 'ANMF') {
+      if (!sawAnimation) throw undecodable('the WebP has a frame before its animation header');
+      const frame = readFrame(bytes, chunk, width, height);
+      // A file that is not flagged as animated has its frames passed over.
+      if (animated) first ??= frame;
+    } else if (chunk.id === 'ALPH' || chunk.id === 'VP8 ' || chunk.id === 'VP8L') {
+      if (sawAnimation || animated || first) throw undecodable('the WebP has a picture outside its frames');
+      const read = readBitstream(bytes, at, limit);
+      if (read.stream.width !== width || read.stream.height !== height) {
+        throw undecodable("the WebP's picture is not as large as its canvas");
+      }
+      first = { stream: read.stream, x0: 0, y0: 0 };
+      next = read.next;
+    }
+    at = next;
+  }
+  if (!first) throw undecodable('the WebP has no picture');
+  const { stream, x0, y0 } = first;
+  const frame = { x0, y0, x1: x0 + stream.width, y1: y0 + stream.height };
+  const { lossless, alpha, image, alphaData } = stream;
+  return { format: 'webp', width, height, orientation, lossless, alpha, animated, frame, image, alphaData };
+}
+
+function readFrame(
+  bytes: Uint8Array,
+  chunk: Chunk,
+  canvasWidth: number,
+  canvasHeight: number,
+): { stream: Bitstream; x0: number; y0: number } {
+  if (chunk.end - chunk.start < 16) throw undecodable('a WebP frame is too short');
+  const x0 = 2 * u24le(bytes, chunk.start);
+  const y0 = 2 * u24le(bytes, chunk.start + 3);
+  const width = u24le(bytes, chunk.start + 6) + 1;
+  const height = u24le(bytes, chunk.start + 9) + 1;
+  const { stream } = readBitstream(bytes, chunk.start + 16, chunk.next);
+  if (stream.width !== width || stream.height !== height) {
+    throw undecodable("a WebP frame's size differs from its bitstream's");
+  }
+  if (x0 + width > canvasWidth || y0 + height > canvasHeight) {
+    throw undecodable('a WebP frame lies outside the canvas');
+  }
+  return { stream, x0, y0 };
+}
+
+/** An optional ALPH chunk and the VP8 or VP8L chunk after it. */
+function readBitstream(bytes: Uint8Array, from: number, limit: number): { stream: Bitstream; next: number } {
+  let alphaData: [number, number] | undefined;
+  for (let at = from; at < limit; ) {
+    const chunk = chunkAt(bytes, at, limit);
+    if (chunk.id === 'ALPH') {
+      alphaData ??= [chunk.start, chunk.end];
+    } else if (chunk.id === 'VP8 ' || chunk.id === 'VP8L') {
+      const lossless = chunk.id === 'VP8L';
+      const size = lossless
+        ? readLossless(bytes, chunk)
+        : { ...readLossy(bytes, chunk), alpha: alphaData !== undefined };
+      return {
+        stream: {
+          ...size,
+          lossless,
+          image: [chunk.start, chunk.end],
+          alphaData: lossless ? undefined : alphaData,
+        },
+        next: chunk.next,
+      };
+    }
+    at = chunk.next;
+  }
+  throw undecodable('the WebP has no picture');
+}
+
+function readLossy(bytes: Uint8Array, chunk: Chunk): { width: number; height: number } {
+  const at = chunk.start;
+  if (chunk.end - at < 10 || !has(bytes, at + 3, '\x9d\x01\x2a'))
+    throw undecodable('the WebP has no VP8 key frame');
+  const width = u16le(bytes, at + 6) & 0x3fff;
+  const height = u16le(bytes, at + 8) & 0x3fff;
+  if (width === 0 || height === 0) throw undecodable(`the WebP says it is ${width}×${height}`);
+  return { width, height };
+}
+
+function readLossless(bytes: Uint8Array, chunk: Chunk): { width: number; height: number; alpha: boolean } {
+  const at = chunk.start;
+  if (chunk.end - at < 5 || bytes[at] !== 0x2f) throw undecodable('the WebP has no VP8L signature');
+  const bits = u32le(bytes, at + 1);
+  return {
+    width: (bits & 0x3fff) + 1,
+    height: ((bits >>> 14) & 0x3fff) + 1,
+    alpha: ((bits >>> 28) & 1) === 1,
+  };
+}
