@@ -43,12 +43,13 @@ async function readRange(name: string, path: string, start: number, end: number)
   }
 }
 
-/** Hex SHA-256 of a file's bytes, read as a stream: what identifies a model in `run.json`. Throws `ModelError`. */
+/** Hex SHA-256 of a file's bytes, read as a stream: what identifies a model in `run.json`. Throws `ModelError`, `CancelledError`. */
 export async function sha256File(name: string, signal?: AbortSignal): Promise<string> {
   const hash = createHash('sha256');
   try {
     await pipeline(createReadStream(name, { highWaterMark: 2 ** 20 }), hash, { signal });
   } catch (cause) {
+    if (signal?.aborted) throw new CancelledError('stopped while hashing the model', { file: name, cause });
     throw unreadable(name, cause);
   }
   return hash.digest('hex');

@@ -44,6 +44,7 @@ export async function createRuntimeSession(spec: RuntimeSpec): Promise<Session> 
 
 class RuntimeSession implements Session {
   #session: ort.InferenceSession | undefined;
+  readonly #running = new Set<Promise<unknown>>();
 
   constructor(session: ort.InferenceSession) {
     this.#session = session;
@@ -51,19 +52,31 @@ class RuntimeSession implements Session {
 
   async run(feeds: Readonly<Record<string, Tensor>>): Promise<Record<string, Tensor>> {
     if (this.#session === undefined) throw new ModelError('the model was released before this run');
+    const running = runOnce(this.#session, feeds);
+    this.#running.add(running);
     try {
-      const answers = await this.#session.run(mapValues(feeds, toOrt));
-      return mapValues(answers, fromOrt);
+      return await running;
     } catch (cause) {
       throw new ModelError(`onnxruntime failed in a run: ${messageOf(cause)}`, { cause });
+    } finally {
+      this.#running.delete(running);
     }
   }
 
   async release(): Promise<void> {
     const session = this.#session;
     this.#session = undefined;
+    // A run starts only in the next turn of the event loop, and on a freed session it ends the process.
+    await Promise.allSettled(this.#running);
     await session?.release();
   }
+}
+
+async function runOnce(
+  session: ort.InferenceSession,
+  feeds: Readonly<Record<string, Tensor>>,
+): Promise<Record<string, Tensor>> {
+  return mapValues(await session.run(mapValues(feeds, toOrt)), fromOrt);
 }
 
 function toOrt(tensor: Tensor): ort.Tensor {
