@@ -216,7 +216,7 @@ function toMatrix(bytes: Uint8Array, name: string): Float32Matrix {
   if (bytes.length - header.offset < rows * dim * width) {
     throw new MetadataError(`${rows} × ${dim} values do not fit in the file`, { file: name });
   }
-  const values = bytes.slice(header.offset, header.offset + rows * dim * width).buffer;
+  const values = new Uint8Array(bytes.subarray(header.offset, header.offset + rows * dim * width)).buffer;
   if (width === 2) return { rows, dim, data: fromFloat16(new Uint16Array(values)) };
   return {
     rows,

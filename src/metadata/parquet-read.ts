@@ -70,8 +70,8 @@ export async function openParquet(folder: Folder, name: string): Promise<Parquet
   const file: AsyncBuffer = {
     byteLength: source.size,
     async slice(start, end = source.size) {
-      const bytes = await source.slice(start, end);
-      return bytes.slice().buffer;
+      // A copy by constructor: a Node Buffer's own slice() would share its pool's memory.
+      return new Uint8Array(await source.slice(start, end)).buffer;
     },
   };
   const metadata = await named(name, () => parquetMetadataAsync(file, { geoparquet: false }));

@@ -111,8 +111,19 @@ export function completeStats(stats: Omit<ShardStats, 'successes'>): ShardStats 
       shard: stats.shard,
     });
   }
-  const { shard, input, seen, scored, skipped, truncated, pilot, captionsTruncated, groups, columns, ...times } =
-    stats;
+  const {
+    shard,
+    input,
+    seen,
+    scored,
+    skipped,
+    truncated,
+    pilot,
+    captionsTruncated,
+    groups,
+    columns,
+    ...times
+  } = stats;
   return {
     shard,
     input,

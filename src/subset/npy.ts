@@ -69,7 +69,7 @@ export function parseSubset(bytes: Uint8Array, file: string): Uids {
         },
       );
     }
-    return new BigUint64Array(bytes.slice().buffer);
+    return new BigUint64Array(new Uint8Array(bytes).buffer);
   }
   const header = parseNpyHeader(bytes, file);
   const two64 = /^\[\('[^']*','<u8'\),\('[^']*','<u8'\)\]$/.test(header.descr);
@@ -88,5 +88,5 @@ export function parseSubset(bytes: Uint8Array, file: string): Uids {
       hint: 'The file was cut or extended; write it again',
     });
   }
-  return new BigUint64Array(bytes.slice(header.offset).buffer);
+  return new BigUint64Array(new Uint8Array(bytes.subarray(header.offset)).buffer);
 }

@@ -1,0 +1,154 @@
+import { OutputError } from '../errors.ts';
+import type { Folder, Sink } from '../io/bytes.ts';
+import { writeFile } from '../metadata/folder.ts';
+import { parseJsonObject } from '../metadata/json.ts';
+import { RECORD } from '../tar/format.ts';
+import { memberLength, TarWriter } from '../tar/writer.ts';
+import { parseShardFormat, type ShardNames } from './shard-names.ts';
+
+/**
+ * A folder of resharded samples, with the small files that DataComp's and open_clip's training loaders read:
+ * `<shard>_stats.json` (`successes`), `sizes.json` (samples by shard) and `meta.json` (`output_shard_count`,
+ * `output_shard_format`).
+ *
+ * `meta.json` is written first, saying that the folder is Shardsieve's and not complete, and again at the end. A
+ * folder that says so may be written anew; its earlier shards are removed first, so old and new never mix.
+ */
+
+export interface OutputShard {
+  name: string;
+  samples: number;
+  bytes: number;
+}
+
+export interface OutputMember {
+  name: string;
+  bytes: Uint8Array;
+  mtime: number;
+}
+
+export interface ShardWriterOptions {
+  names: ShardNames;
+  /** Samples a shard, at most. */
+  shardSize: number;
+  /** Bytes a shard, at most, but for a single sample that is larger. */
+  shardBytes: number;
+}
+
+const META = 'meta.json';
+const SIZES = 'sizes.json';
+const CREATED_BY = 'shardsieve';
+
+/** Throws `OutputError` where the folder is not empty and not Shardsieve's, unless `overwrite`. */
+export async function prepareOutput(folder: Folder, names: ShardNames, overwrite: boolean): Promise<void> {
+  const files = await folder.list();
+  const meta = await readMeta(folder);
+  const isOurs = meta?.['created_by'] === CREATED_BY;
+  if (files.length > 0 && !isOurs && !overwrite) {
+    throw new OutputError(`${folder.label} is not empty, and Shardsieve did not write it`, {
+      hint: 'Choose an empty folder, or use --overwrite to replace its shards',
+    });
+  }
+  await writeFile(folder, META, encode({ created_by: CREATED_BY, complete: false }));
+  const earlier =
+    isOurs && typeof meta?.['output_shard_format'] === 'string' ? meta['output_shard_format'] : names.format;
+  const known = [names, parseShardFormat(earlier)];
+  for (const file of files) {
+    const shard = file.replace(/_stats\.json$/, '.tar');
+    if (file === SIZES || known.some(({ matches }) => matches(shard))) await folder.remove(file);
+  }
+}
+
+async function readMeta(folder: Folder): Promise<{ [field: string]: unknown } | undefined> {
+  const bytes = await folder.read(META);
+  if (!bytes) return undefined;
+  try {
+    return parseJsonObject(bytes, META);
+  } catch {
+    return undefined;
+  }
+}
+
+/** Writes samples into one shard after another; a shard appears when it is whole. */
+export class ShardWriter {
+  readonly shards: OutputShard[] = [];
+  readonly #folder: Folder;
+  readonly #options: ShardWriterOptions;
+  #open: { sink: Sink; tar: TarWriter; keys: Set<string>; samples: number } | undefined;
+
+  constructor(folder: Folder, options: ShardWriterOptions) {
+    this.#folder = folder;
+    this.#options = options;
+  }
+
+  /** Whether a sample of this key would lie beside another one of that key. Ask after `makeRoom`. */
+  has(key: string): boolean {
+    return this.#open?.keys.has(key) ?? false;
+  }
+
+  /** Closes the shard that a sample of these members does not fit in. */
+  async makeRoom(members: readonly OutputMember[]): Promise<void> {
+    if (!this.#open) return;
+    const { shardSize, shardBytes } = this.#options;
+    const length = members.reduce((sum, { name, bytes }) => sum + memberLength(name, bytes.length), 0);
+    const whole = Math.ceil((this.#open.tar.size + length + 1024) / RECORD) * RECORD;
+    if (this.#open.samples >= shardSize || whole > shardBytes) await this.#close();
+  }
+
+  async write(key: string, members: readonly OutputMember[]): Promise<void> {
+    if (!this.#open) {
+      const sink = await this.#folder.create(this.#options.names.name(this.shards.length));
+      this.#open = { sink, tar: new TarWriter(sink), keys: new Set(), samples: 0 };
+    }
+    for (const { name, bytes, mtime } of members) await this.#open.tar.add(name, bytes, { mtime });
+    this.#open.keys.add(key);
+    this.#open.samples++;
+  }
+
+  /** Closes the last shard and writes `sizes.json` and `meta.json`. */
+  async finish(counts: { processed: number; complete: boolean }): Promise<void> {
+    await this.#close();
+    const { names, shardSize, shardBytes } = this.#options;
+    const output_count = this.shards.reduce((sum, { samples }) => sum + samples, 0);
+    await writeFile(
+      this.#folder,
+      SIZES,
+      encode(Object.fromEntries(this.shards.map((shard) => [shard.name, shard.samples]))),
+    );
+    await writeFile(
+      this.#folder,
+      META,
+      encode({
+        created_by: CREATED_BY,
+        complete: counts.complete,
+        output_shard_count: this.shards.length,
+        output_shard_format: names.format,
+        processed_count: counts.processed,
+        output_count,
+        shard_size: shardSize,
+        shard_bytes: shardBytes,
+      }),
+    );
+  }
+
+  /** Leaves nothing of the shard that is being written. */
+  async abort(): Promise<void> {
+    const open = this.#open;
+    this.#open = undefined;
+    await open?.sink.abort();
+  }
+
+  async #close(): Promise<void> {
+    if (!this.#open) return;
+    const { sink, tar, samples } = this.#open;
+    await tar.finish();
+    await sink.commit();
+    this.#open = undefined;
+    this.shards.push({ name: sink.name, samples, bytes: tar.size });
+    await writeFile(this.#folder, sink.name.replace(/\.tar$/, '_stats.json'), encode({ successes: samples }));
+  }
+}
+
+function encode(value: { [field: string]: string | number | boolean }): Uint8Array {
+  return new TextEncoder().encode(`${JSON.stringify(value, null, 2)}\n`);
+}
