@@ -3,7 +3,7 @@ import { createHash } from 'node:crypto';
 import { createReadStream } from 'node:fs';
 import { open, realpath, stat } from 'node:fs/promises';
 import { pipeline } from 'node:stream/promises';
-import { ModelError, messageOf } from '../../src/errors.ts';
+import { CancelledError, ModelError, messageOf } from '../../src/errors.ts';
 import type { RangedBytes } from '../../src/onnx/safetensors.ts';
 
 export interface ModelFile extends RangedBytes {
