@@ -90,13 +90,6 @@ function reason(status: number, code: string, words: string, asked: Asked): Why 
         : 'Set HF_TOKEN to a token that may read it',
     };
   }
-  if (status === 407) {
-    return {
-      problem: 'strange',
-      message: 'the proxy wants a user name and password (407)',
-      hint: 'Put them into HTTPS_PROXY as http://user:password@host:port',
-    };
-  }
   if (status === 404 || status === 410) {
     // No error code: not the hub itself but a mirror, which does not say which of the three it lacks.
     return {

@@ -131,6 +131,9 @@ function drop(answered: Answered, failed: Failed): Failed {
 /** What OpenSSL says of a certificate it does not trust: no later try changes that. */
 const CERTIFICATE = /CERT|SELF_SIGNED|UNABLE_TO_VERIFY|UNABLE_TO_GET_ISSUER|ERR_TLS/;
 
+/** undici's words for a 407, to a tunnel and to a plain request; fetch never shows that status itself. */
+const PROXY_LOGIN = /Proxy response \(407\)|proxy authentication required/i;
+
 /** fetch throws `TypeError: fetch failed` for everything; the cause beneath says what happened. */
 export function networkFailure(url: string, error: unknown): Failed {
   let root = error;
@@ -139,14 +142,16 @@ export function networkFailure(url: string, error: unknown): Failed {
   }
   const code = root instanceof Error && 'code' in root ? String(root.code) : '';
   const message = messageOf(root) || code || 'the connection failed';
-  const untrusted = CERTIFICATE.test(code);
-  return {
-    ...unreachable(url, message, error),
-    retry: !untrusted,
-    hint: untrusted
-      ? "Behind a company's proxy, point NODE_EXTRA_CA_CERTS at its certificate"
-      : 'Check the connection; HTTPS_PROXY names a proxy, HF_ENDPOINT a mirror',
-  };
+  const failed = unreachable(url, `the connection failed: ${message}`, error);
+  if (CERTIFICATE.test(code)) {
+    const hint = "Behind a company's proxy, point NODE_EXTRA_CA_CERTS at its certificate";
+    return { ...failed, retry: false, hint };
+  }
+  if (PROXY_LOGIN.test(message)) {
+    const hint = 'Put them into HTTPS_PROXY as http://user:password@host:port';
+    return { ...failed, retry: false, message: 'the proxy wants a user name and password (407)', hint };
+  }
+  return failed;
 }
 
 export function unreachable(url: string, message: string, cause?: unknown): Failed {
@@ -154,7 +159,7 @@ export function unreachable(url: string, message: string, cause?: unknown): Fail
   return {
     ok: false,
     problem: 'unreachable',
-    message: `no connection: ${message}`,
+    message,
     url,
     hint,
     cause,
