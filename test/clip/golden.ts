@@ -5,11 +5,11 @@ export interface Golden {
   pictures: number;
   ids: number[][];
   logit_scale: number;
-  image: number[][];
-  text: number[][];
   image_unit: number[][];
   text_unit: number[][];
   cosines: number[][];
+  /** Of the demo model, which may be trained again. */
+  weights_sha256?: string;
 }
 
 export async function readGolden(path: URL | string): Promise<Golden> {
