@@ -341,6 +341,15 @@ describe('resuming', () => {
     expect(waits).toEqual([0]);
   });
 
+  test('goes on when an answer without a length ends early as if it were whole', async () => {
+    hub.store = undefined;
+    hub.next('GET', () => new Response(new Blob([bytes.slice(0, 9000)]).stream()));
+    const got = await get();
+    expect(notes).toEqual([expect.stringContaining(`ended after 9000 of ${bytes.length} bytes`)]);
+    expect(hub.seen.at(-1)?.range).toBe('bytes=9000-');
+    expect(readFileSync(got.path)).toEqual(Buffer.from(bytes));
+  });
+
   test('asks the hub for a new address when the signed one has expired', async () => {
     park(bytes.subarray(0, 1000));
     hub.next('GET', () => undefined);
