@@ -40,7 +40,7 @@ export interface TarEntry {
   readonly type: TarType;
   /** Bytes of data in the archive. */
   readonly size: number;
-  /** Of the member's first header block, extended ones included. */
+  /** Of the member's first header block, extended ones included but for global ones. */
   readonly offset: number;
   readonly dataOffset: number;
   /** Seconds since the epoch; 0 where the header has none that parses. */
@@ -91,14 +91,15 @@ class Members {
     this.#unread = 0;
     // In the order met; the first one met has the last word, as tarfile applies them from the inside out.
     const extensions: Extension[] = [];
-    const offset = this.#reader.offset;
+    let offset = this.#reader.offset;
     for (let chain = 0; chain <= MAX_EXTENDED_CHAIN; chain += 1) {
       const header = await this.#header(chain > 0);
       if (header === undefined) return undefined;
       if ('LKxXg'.includes(header.flag)) {
         const extension = await this.#extension(header);
-        if (header.flag === 'g') this.#globals = { ...this.#globals, ...extension };
-        else extensions.unshift(extension);
+        if (header.flag !== 'g') extensions.unshift(extension);
+        else this.#globals = { ...this.#globals, ...extension };
+        if (extensions.length === 0) offset = this.#reader.offset;
       } else {
         return this.#entry(header, Object.assign({}, this.#globals, ...extensions), offset);
       }
@@ -115,7 +116,8 @@ class Members {
     if (header.type === 'sparse') await this.#skipSparseMap(header);
     const dataOffset = this.#reader.offset;
     const size = hasData(header.type) ? (extension.size ?? header.size) : 0;
-    const name = extension.sparseName ?? extension.path ?? header.name;
+    const said = extension.sparseName ?? extension.path ?? header.name;
+    const name = header.type === 'directory' ? said.slice(0, withoutSlashes(said)) : said;
     this.#unread = size + padding(size);
     if (name.length > MAX_NAME)
       throw this.#error('corrupt', `a member name of ${name.length} characters`, offset);
@@ -237,4 +239,11 @@ class Members {
 
 function finite(value: number): number {
   return Number.isFinite(value) ? value : 0;
+}
+
+/** Length of the name without the slashes that end it. */
+function withoutSlashes(name: string): number {
+  let end = name.length;
+  while (name[end - 1] === '/') end -= 1;
+  return end;
 }
