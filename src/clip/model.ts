@@ -1,9 +1,9 @@
 /**
  * A CLIP over one open_clip checkpoint: pixels and token ids in, unit embeddings out.
  *
- * Numbers: the towers run in float32. A sample's embedding moves by rounding alone (about 1e-6 a component) with
- * what else is in its batch, because the matrix kernels take rows in blocks; with the same calls in the same order
- * the bytes are the same.
+ * Numbers: the towers run in float32, and the same calls give the same bytes, with one thread or two. On x86 a
+ * picture's embedding has the same bits alone and in any batch; a caption's moves by up to 1e-7 a component with
+ * the longest caption of its run, because attention sums over another length.
  */
 import { ModelError } from '../errors.ts';
 import { type RangedBytes, readSafetensors } from '../onnx/safetensors.ts';
