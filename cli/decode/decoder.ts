@@ -7,6 +7,7 @@ import sharp from 'sharp';
 import { messageOf, SampleError } from '../../src/errors.ts';
 import { cmykToRgb, toRgb } from '../../src/image/colour.ts';
 import { decodeGif } from '../../src/image/gif-pixels.ts';
+import { checkJpegTail } from '../../src/image/jpeg-tail.ts';
 import { decodePng } from '../../src/image/png-pixels.ts';
 import type {
   DecodeOptions,
@@ -73,10 +74,34 @@ function decodeRaw(
   }
 }
 
-/** `truncated` stops where libjpeg asks for more than the file holds, which is where Pillow gives up too. */
-const SHARP_OPTIONS = { failOn: 'truncated', ignoreIcc: true, limitInputPixels: MAX_IMAGE_PIXELS } as const;
+/**
+ * `error` also stops where libjpeg asks for more than the file holds, which is where Pillow gives up too.
+ * `unlimited` because libvips's own limits on scans and warnings are not Pillow's; ours is `checkScans`.
+ */
+const SHARP_OPTIONS = {
+  unlimited: true,
+  failOn: 'error',
+  ignoreIcc: true,
+  limitInputPixels: MAX_IMAGE_PIXELS,
+} as const;
+
+/** Scans of the largest picture that we are ready to wait for; every scan passes over all of it. */
+const MAX_SCANS_OF_LARGEST = 20;
+
+function checkScans(bytes: Uint8Array, header: JpegHeader): void {
+  let scans = 0;
+  for (let at = bytes.indexOf(0xff); at >= 0; at = bytes.indexOf(0xff, at + 1))
+    if (bytes[at + 1] === 0xda) scans++;
+  if (scans * header.width * header.height <= MAX_SCANS_OF_LARGEST * MAX_IMAGE_PIXELS) return;
+  throw new SampleError(
+    'image_too_large',
+    `the JPEG has ${scans} scans of ${header.width}×${header.height} pixels, which would take too long`,
+  );
+}
 
 async function decodeJpeg(bytes: Uint8Array, header: JpegHeader): Promise<RawPixels> {
+  checkJpegTail(bytes, header);
+  checkScans(bytes, header);
   const image = sharp(bytes, SHARP_OPTIONS);
   // Only so does sharp leave the four inks as they are.
   if (header.components === 4) image.pipelineColourspace('cmyk').toColourspace('cmyk');

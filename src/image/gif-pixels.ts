@@ -20,7 +20,7 @@ export function decodeGif(bytes: Uint8Array, header: GifHeader, wantAlpha: boole
   const indices = new Uint8Array(width * height);
   if (transparency !== undefined) indices.fill(transparency);
   paintFrame(bytes, header, indices);
-  const palette = fullPalette(header.palette);
+  const palette = header.palette ? fullPalette(header.palette) : greyRamp();
   const rgb = new Uint8Array(width * height * 3);
   for (let i = 0, p = 0; i < indices.length; i++, p += 3) {
     const colour = indices[i]! * 3;
@@ -31,6 +31,10 @@ export function decodeGif(bytes: Uint8Array, header: GifHeader, wantAlpha: boole
   const alpha =
     wantAlpha && transparency !== undefined ? indices.map((i) => (i === transparency ? 0 : 255)) : undefined;
   return { width, height, data: rgb, alpha };
+}
+
+function greyRamp(): Uint8Array {
+  return Uint8Array.from({ length: 768 }, (_, i) => Math.floor(i / 3));
 }
 
 /** The frame's rows in the order in which the file holds them. */

@@ -4,7 +4,7 @@
  */
 
 import { exifOrientation } from './exif.ts';
-import { find, has, u16be, u32be, undecodable } from './reader.ts';
+import { has, u16be, u32be, undecodable } from './reader.ts';
 import type { JpegHeader } from './types.ts';
 
 const SOS = 0xda;
@@ -21,15 +21,16 @@ function isFrame(marker: number): boolean {
 }
 
 interface Walk {
-  frame?: { width: number; height: number; components: 1 | 3 | 4; sof: number };
+  frame?: { width: number; height: number; components: 1 | 3 | 4; sof: number; mcus: number };
   adobeTransform?: number;
   orientation?: number;
   icc: Uint8Array[];
+  restartInterval: number;
 }
 
 /** Reads the header up to the first scan. Throws `SampleError` `undecodable_image`. */
 export function readJpegHeader(bytes: Uint8Array): JpegHeader {
-  const walk: Walk = { icc: [] };
+  const walk: Walk = { icc: [], restartInterval: 0 };
   let at = 3;
   let byte = 0xff;
   for (;;) {
@@ -47,7 +48,7 @@ export function readJpegHeader(bytes: Uint8Array): JpegHeader {
       const start = at + 2;
       if (start + length > bytes.length) throw undecodable('the JPEG ends in its header');
       readSegment(walk, marker, bytes.subarray(start, start + length));
-      if (marker === SOS) return finish(walk);
+      if (marker === SOS) return finish(walk, bytes[start] ?? 0, start + length);
       at = start + length;
     }
     if (at >= bytes.length) break;
@@ -66,17 +67,30 @@ function hasSegment(marker: number): boolean {
   );
 }
 
-function finish(walk: Walk): JpegHeader {
+function finish(walk: Walk, scanComponents: number, scanOffset: number): JpegHeader {
   if (!walk.frame) throw undecodable('the JPEG has a scan before its frame header');
   const { width, height, components, sof } = walk.frame;
   if (width < 1 || height < 1) throw undecodable(`the JPEG says it is ${width}×${height}`);
-  const { adobeTransform, orientation } = walk;
-  return { format: 'jpeg', width, height, components, sof, adobeTransform, orientation };
+  const { adobeTransform, orientation, restartInterval } = walk;
+  const restarts = restartInterval === 0 ? 0 : Math.max(0, Math.ceil(walk.frame.mcus / restartInterval) - 1);
+  return {
+    format: 'jpeg',
+    width,
+    height,
+    components,
+    sof,
+    adobeTransform,
+    orientation,
+    restarts,
+    scanComponents,
+    scanOffset,
+  };
 }
 
 function readSegment(walk: Walk, marker: number, s: Uint8Array): void {
   if (isFrame(marker)) readFrame(walk, marker, s);
   else if (marker === DQT) checkTables(s);
+  else if (marker === 0xdd && s.length >= 2) walk.restartInterval = u16be(s, 0);
   else if (marker === 0xe0 && has(s, 0, 'JFIF')) u16be(s, 5);
   else if (marker === 0xe1 && has(s, 0, 'Exif\0\0')) walk.orientation ??= exifOrientation(s);
   else if (marker === 0xe2 && has(s, 0, 'ICC_PROFILE\0')) walk.icc.push(s);
@@ -100,7 +114,18 @@ function readFrame(walk: Walk, marker: number, s: Uint8Array): void {
     walk.icc = [];
   }
   if (s.length > 6 && (s.length - 6) % 3 !== 0) throw undecodable("the JPEG's frame header has a bad length");
-  walk.frame = { width, height, components, sof: marker };
+  walk.frame = { width, height, components, sof: marker, mcus: countMcus(s, width, height, components) };
+}
+
+/** MCUs of a scan with all components: blocks of 8 × 8, times the largest sampling factors if there are several. */
+function countMcus(s: Uint8Array, width: number, height: number, components: number): number {
+  let [h, v] = [1, 1];
+  for (let i = 0; components > 1 && i < components; i++) {
+    const factors = s[7 + i * 3] ?? 0;
+    h = Math.max(h, factors >> 4);
+    v = Math.max(v, factors & 15);
+  }
+  return Math.ceil(width / (8 * h)) * Math.ceil(height / (8 * v));
 }
 
 function smaller(a: Uint8Array, b: Uint8Array): Uint8Array {
@@ -132,12 +157,4 @@ function checkPhotoshop(s: Uint8Array): void {
     at += 4 + size;
     at += at & 1;
   }
-}
-
-/** True if an end-of-image marker occurs at or after `from`. Cheap: it looks at FF bytes only. */
-export function hasEndMarker(bytes: Uint8Array, from: number): boolean {
-  for (let at = find(bytes, 0xff, from); at >= 0; at = find(bytes, 0xff, at + 1)) {
-    if (bytes[at + 1] === 0xd9) return true;
-  }
-  return false;
 }

@@ -60,10 +60,14 @@ export async function decodePng(
   const bits = header.bitDepth * CHANNELS[header.colorType];
   const passes = layout(header);
   const need = passes.reduce((sum, p) => sum + p.height * (1 + rowLength(p.width, bits)), 0);
-  const { parts, end, sequence } = collect(bytes, header);
+  const { parts, end, sequence, cut } = collect(bytes, header);
   const { data, state } = await inflate(parts, need);
   if (state === 'broken') throw undecodable("the PNG's image data is corrupt");
   if (state === 'short') throw undecodable('the PNG is cut short');
+  // A chunk that ends early is fine only where the last row needed it.
+  if (cut && (await inflate(parts.slice(0, -1), need)).state === 'full') {
+    throw undecodable('the PNG ends in a chunk after its image data');
+  }
 
   const { width, height } = header;
   const rgb = new Uint8Array(width * height * 3);
@@ -125,7 +129,7 @@ function fillUnpainted(header: PngHeader, rgb: Uint8Array): void {
 function collect(
   bytes: Uint8Array,
   header: PngHeader,
-): { parts: Uint8Array[]; end: number; sequence: number } {
+): { parts: Uint8Array[]; end: number; sequence: number; cut: boolean } {
   const parts: Uint8Array[] = [];
   let { sequence } = header;
   let at = header.dataOffset;
@@ -146,7 +150,7 @@ function collect(
     parts.push(bytes.subarray(chunk.start + skip, chunk.start + chunk.length));
     at = chunk.start + chunk.length + 4;
   }
-  return { parts, end: at, sequence };
+  return { parts, end: at, sequence, cut: at - 4 > bytes.length };
 }
 
 function follow(bytes: Uint8Array, chunk: Chunk, sequence: number): number {

@@ -25,10 +25,9 @@ export function rowPainter(header: PngHeader, key: number[] | undefined): RowPai
   return deepPainter(colorType, key);
 }
 
-/** 256 RGB colours: the grey ramp that Pillow starts from, the file's palette over its beginning. */
+/** 256 RGB colours: black, the file's palette over its beginning. Pillow leaves indices past it black. */
 export function fullPalette(palette: Uint8Array | undefined): Uint8Array {
   const full = new Uint8Array(768);
-  for (let i = 0; i < 768; i++) full[i] = (i / 3) | 0;
   if (palette) full.set(palette.subarray(0, Math.min(768, palette.length - (palette.length % 3))));
   return full;
 }

@@ -44,6 +44,12 @@ export interface JpegHeader extends HeaderBase {
   sof: number;
   /** The Adobe marker's colour transform: 0 none, 1 YCbCr, 2 YCCK. */
   adobeTransform?: number;
+  /** Restart markers that the first scan should hold, 0 for none. */
+  restarts: number;
+  /** Components in the first scan; as many as the picture has where one scan holds it all. */
+  scanComponents: number;
+  /** Offset of the first scan's entropy-coded data. */
+  scanOffset: number;
 }
 
 /** Half-open pixel rectangle on the canvas. */

@@ -105,49 +105,45 @@ function readFrame(
   if (chunk.end - chunk.start < 16) throw undecodable('a WebP frame is too short');
   const x0 = 2 * u24le(bytes, chunk.start);
   const y0 = 2 * u24le(bytes, chunk.start + 3);
-  const width = u24le(bytes, chunk.start + 6) + 1;
-  const height = u24le(bytes, chunk.start + 9) + 1;
+  // The frame's own size is not looked at: libwebp goes by the bitstream's.
   const { stream } = readBitstream(bytes, chunk.start + 16, chunk.next);
-  if (stream.width !== width || stream.height !== height) {
-    throw undecodable("a WebP frame's size differs from its bitstream's");
-  }
+  const { width, height } = stream;
   if (x0 + width > canvasWidth || y0 + height > canvasHeight) {
     throw undecodable('a WebP frame lies outside the canvas');
   }
   return { stream, x0, y0 };
 }
 
-/** An optional ALPH chunk and the VP8 or VP8L chunk after it. */
+/** An optional ALPH chunk and the VP8 or VP8L chunk right after it; libwebp takes no other chunk between. */
 function readBitstream(bytes: Uint8Array, from: number, limit: number): { stream: Bitstream; next: number } {
+  let chunk = chunkAt(bytes, from, limit);
   let alphaData: [number, number] | undefined;
-  for (let at = from; at < limit; ) {
-    const chunk = chunkAt(bytes, at, limit);
-    if (chunk.id === 'ALPH') {
-      alphaData ??= [chunk.start, chunk.end];
-    } else if (chunk.id === 'VP8 ' || chunk.id === 'VP8L') {
-      const lossless = chunk.id === 'VP8L';
-      const size = lossless
-        ? readLossless(bytes, chunk)
-        : { ...readLossy(bytes, chunk), alpha: alphaData !== undefined };
-      return {
-        stream: {
-          ...size,
-          lossless,
-          image: [chunk.start, chunk.end],
-          alphaData: lossless ? undefined : alphaData,
-        },
-        next: chunk.next,
-      };
-    }
-    at = chunk.next;
+  if (chunk.id === 'ALPH') {
+    alphaData = [chunk.start, chunk.end];
+    chunk = chunkAt(bytes, chunk.next, limit);
   }
-  throw undecodable('the WebP has no picture');
+  const lossless = chunk.id === 'VP8L';
+  if (!lossless && chunk.id !== 'VP8 ') throw undecodable('the WebP has no picture where one should be');
+  if (lossless && alphaData) throw undecodable('the WebP has its transparency twice');
+  if (chunk.next < limit && has(bytes, chunk.next, 'ALPH')) {
+    throw undecodable('the WebP has its transparency after the picture');
+  }
+  const size = lossless
+    ? readLossless(bytes, chunk)
+    : { ...readLossy(bytes, chunk), alpha: alphaData !== undefined };
+  return { stream: { ...size, lossless, image: [chunk.start, chunk.end], alphaData }, next: chunk.next };
 }
 
 function readLossy(bytes: Uint8Array, chunk: Chunk): { width: number; height: number } {
   const at = chunk.start;
   if (chunk.end - at < 10 || !has(bytes, at + 3, '\x9d\x01\x2a'))
     throw undecodable('the WebP has no VP8 key frame');
+  const tag = u24le(bytes, at);
+  const isShownKeyFrame = (tag & 1) === 0 && (tag & 0x10) !== 0;
+  // Profiles 0–3; the first partition must lie in the chunk.
+  if (!isShownKeyFrame || ((tag >> 1) & 7) > 3 || tag >> 5 >= chunk.end - at) {
+    throw undecodable('the WebP has a broken VP8 frame header');
+  }
   const width = u16le(bytes, at + 6) & 0x3fff;
   const height = u16le(bytes, at + 8) & 0x3fff;
   if (width === 0 || height === 0) throw undecodable(`the WebP says it is ${width}×${height}`);
