@@ -58,10 +58,9 @@ function nextMarker(bytes: Uint8Array, from: number, end: number): { code: numbe
 
 /** The offset after a marker's segment; undefined where the data ends first, which is forgiven. */
 function passSegment(bytes: Uint8Array, code: number, at: number, end: number): number | undefined {
-  const skipped = (code >= 0xe0 && code <= 0xef) || code === 0xfe || code === 0xdc || code === 0xcc;
-  if (!skipped && code !== 0xc4 && code !== 0xdb && code !== 0xdd && code !== 0xda && !isFrame(code)) {
-    throw unexpected(code);
-  }
+  const skipped = (code >= 0xe0 && code <= 0xef) || code === 0xfe || code === 0xdc;
+  // A second frame header fails at once, as unknown codes do.
+  if (!skipped && !CHECKED.has(code)) throw unexpected(code);
   if (at + 2 > end) return undefined;
   const length = (bytes[at]! << 8) | bytes[at + 1]!;
   if (skipped) return at + Math.max(2, length);
@@ -72,21 +71,26 @@ function passSegment(bytes: Uint8Array, code: number, at: number, end: number): 
     if (length !== 4) throw unexpected(code);
     return from + 2;
   }
-  if (code === 0xda) {
-    if (from >= end) return undefined;
-    const components = bytes[from]!;
-    const isGood = length === components * 2 + 6 && components >= 1 && components <= 4;
-    if (isGood && from + 1 + components * 2 + 3 > end) return undefined;
-    throw unexpected(code);
-  }
-  // A second frame header fails as soon as its fixed part is there.
-  if (from + 6 > end) return undefined;
+  if (code === 0xcc) return passConditioning(bytes, from, length - 2, end);
+  if (from >= end) return undefined;
+  const components = bytes[from]!;
+  const isWhole = from + 1 + components * 2 + 3 <= end;
+  if (length === components * 2 + 6 && components >= 1 && components <= 4 && !isWhole) return undefined;
   throw unexpected(code);
 }
 
-/** The frame headers that Pillow's libjpeg-turbo reads; the others, arithmetic coding too, it refuses outright. */
-function isFrame(code: number): boolean {
-  return code >= 0xc0 && code <= 0xc3;
+/** DHT, DQT, DRI, DAC and SOS: looked into by libjpeg. */
+const CHECKED = new Set([0xc4, 0xdb, 0xdd, 0xcc, 0xda]);
+
+function passConditioning(bytes: Uint8Array, from: number, length: number, end: number): number | undefined {
+  let left = length;
+  for (let at = from; left > 0; at += 2, left -= 2) {
+    if (at + 2 > end) return undefined;
+    const [index, value] = [bytes[at]!, bytes[at + 1]!];
+    if (index >= 32 || (index < 16 && (value & 15) > value >> 4)) throw unexpected(0xcc);
+  }
+  if (left !== 0) throw unexpected(0xcc);
+  return from + length;
 }
 
 function passHuffman(bytes: Uint8Array, from: number, length: number, end: number): number | undefined {

@@ -14,6 +14,9 @@ const MAX_PAYLOAD = 0xfffffff6;
 /** libwebp refuses canvases and frames of 2^32 pixels and more. */
 const MAX_AREA = 2 ** 32;
 
+/** Chunks that a picture's data begins with. */
+const BITSTREAMS = ['ALPH', 'VP8 ', 'VP8L'];
+
 interface Chunk {
   id: string;
   start: number;
@@ -77,7 +80,9 @@ function readExtended(bytes: Uint8Array, limit: number): WebpHeader {
       if (!sawAnimation) throw undecodable('the WebP has a frame before its animation header');
       const frame = readFrame(bytes, chunk, width, height);
       // A file that is not flagged as animated has its frames passed over.
-      if (animated) first ??= frame;
+      if (animated && frame) first ??= frame;
+      // What follows the frame's bitstream is read as chunks of the file.
+      next = frame ? frame.next : chunk.start + 16;
     } else if (chunk.id === 'ALPH' || chunk.id === 'VP8 ' || chunk.id === 'VP8L') {
       if (sawAnimation || animated || first) throw undecodable('the WebP has a picture outside its frames');
       const read = readBitstream(bytes, at, limit);
@@ -101,20 +106,26 @@ function readFrame(
   chunk: Chunk,
   canvasWidth: number,
   canvasHeight: number,
-): { stream: Bitstream; x0: number; y0: number } {
+): { stream: Bitstream; x0: number; y0: number; next: number } | undefined {
   if (chunk.end - chunk.start < 16) throw undecodable('a WebP frame is too short');
   const x0 = 2 * u24le(bytes, chunk.start);
   const y0 = 2 * u24le(bytes, chunk.start + 3);
+  const content = chunk.start + 16;
+  if (content >= chunk.next) return undefined;
+  // A frame that begins with any other chunk is none; libwebp goes on after its header.
+  if (!BITSTREAMS.some((id) => has(bytes, content, id))) return undefined;
   // The frame's own size is not looked at: libwebp goes by the bitstream's.
-  const { stream } = readBitstream(bytes, chunk.start + 16, chunk.next);
+  const { stream, next } = readBitstream(bytes, content, chunk.next);
   const { width, height } = stream;
   if (x0 + width > canvasWidth || y0 + height > canvasHeight) {
     throw undecodable('a WebP frame lies outside the canvas');
   }
-  return { stream, x0, y0 };
+  return { stream, x0, y0, next };
 }
 
-/** An optional ALPH chunk and the VP8 or VP8L chunk right after it; libwebp takes no other chunk between. */
+/**
+ * An optional ALPH chunk and the VP8 or VP8L chunk right after it; libwebp takes no other chunk between.
+ */
 function readBitstream(bytes: Uint8Array, from: number, limit: number): { stream: Bitstream; next: number } {
   let chunk = chunkAt(bytes, from, limit);
   let alphaData: [number, number] | undefined;
