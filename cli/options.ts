@@ -13,7 +13,8 @@ export function positiveInteger(text: string): number {
 /** `1000`, `250MB`, `3GB`, `2GiB`. */
 export function byteCount(text: string): number {
   const match = /^(\d+(?:\.\d+)?)\s*(k|M|G|T)?(i)?B?$/.exec(text);
-  if (match === null) throw new InvalidArgumentError('It must be a number of bytes such as 3000000000, 3GB or 2GiB.');
+  if (match === null)
+    throw new InvalidArgumentError('It must be a number of bytes such as 3000000000, 3GB or 2GiB.');
   const power = match[2] === undefined ? 0 : 'kMGT'.indexOf(match[2]) + 1;
   const bytes = Math.round(Number(match[1]) * (match[3] === undefined ? 1000 : 1024) ** power);
   if (bytes < 1 || !Number.isSafeInteger(bytes)) throw new InvalidArgumentError('It must be above 0.');
@@ -30,7 +31,8 @@ export function share(text: string): number {
 
 export function finite(text: string): number {
   const n = Number(text);
-  if (text.trim() === '' || !Number.isFinite(n)) throw new InvalidArgumentError('It must be a number such as 0.28.');
+  if (text.trim() === '' || !Number.isFinite(n))
+    throw new InvalidArgumentError('It must be a number such as 0.28.');
   return n;
 }
 
@@ -50,16 +52,23 @@ export const SHARED = {
       .argParser(repeated)
       .default(undefined, 'datacomp-b32-256'),
   slug: () =>
-    new Option('--slug <slug>', 'name of the model in columns ([a-z0-9_]+); repeat in the order of --model').argParser(
-      repeated,
-    ),
+    new Option(
+      '--slug <slug>',
+      'name of the model in columns ([a-z0-9_]+); repeat in the order of --model',
+    ).argParser(repeated),
   name: () => new Option('--name <name>', 'shard name of a tar read from stdin (-)'),
   caption: () =>
-    new Option('--caption <source>', "txt (the .txt member, else the JSON's caption) or json:FIELD").default('txt'),
+    new Option('--caption <source>', "txt (the .txt member, else the JSON's caption) or json:FIELD").default(
+      'txt',
+    ),
   uid: () =>
-    new Option('--uid <source>', "json (the JSON's uid, else from the key), json:FIELD or key").default('json'),
+    new Option('--uid <source>', "json (the JSON's uid, else from the key), json:FIELD or key").default(
+      'json',
+    ),
   carry: () =>
-    new Option('--carry <json:FIELD>', 'copy a field of the JSON to a column; repeatable').argParser(repeated),
+    new Option('--carry <json:FIELD>', 'copy a field of the JSON to a column; repeatable').argParser(
+      repeated,
+    ),
   noEmbeddings: () => new Option('--no-embeddings', 'write no npz of embeddings'),
   fit: () =>
     new Option('--fit <fit>', 'open_clip: pixels as open_clip sees them; visual: rotated by EXIF, on white')
@@ -67,9 +76,13 @@ export const SHARED = {
       .default('open_clip'),
   limit: () => new Option('--limit <n>', 'pilot: stop after this many samples').argParser(positiveInteger),
   sample: () =>
-    new Option('--sample <p>', 'pilot: score a random share of the samples, the same on every run').argParser(share),
-  threads: () => new Option('--threads <n>', 'threads of the towers (default: all cores)').argParser(positiveInteger),
-  verifyInput: () => new Option('--verify-input', 'recognise finished shards by the SHA-256 of their bytes too'),
+    new Option('--sample <p>', 'pilot: score a random share of the samples, the same on every run').argParser(
+      share,
+    ),
+  threads: () =>
+    new Option('--threads <n>', 'threads of the towers (default: all cores)').argParser(positiveInteger),
+  verifyInput: () =>
+    new Option('--verify-input', 'recognise finished shards by the SHA-256 of their bytes too'),
   allowTruncated: () => new Option('--allow-truncated', 'a shard that ends early is no failure'),
   allowFailed: () => new Option('--allow-failed', 'go on although a shard failed'),
   threshold: () =>
@@ -80,7 +93,8 @@ export const SHARED = {
     new Option('--fraction <f>', 'keep this share of the rows, the best first; ties at the edge stay')
       .argParser(share)
       .conflicts('threshold'),
-  column: () => new Option('--column <column>', 'the score to select by (default: the only clip_*_similarity_score)'),
+  column: () =>
+    new Option('--column <column>', 'the score to select by (default: the only clip_*_similarity_score)'),
   multiset: () => new Option('--multiset', 'keep repeated uids in the subset'),
   shardSize: () =>
     new Option('--shard-size <n>', 'samples an output shard').argParser(positiveInteger).default(10_000),
@@ -89,7 +103,9 @@ export const SHARED = {
       .argParser(byteCount)
       .default(3e9, '3GB'),
   shardFormat: () =>
-    new Option('--shard-format <format>', 'name of output shards, with the place of the number').default('{:08d}.tar'),
+    new Option('--shard-format <format>', 'name of output shards, with the place of the number').default(
+      '{:08d}.tar',
+    ),
   names: () =>
     new Option('--names <names>', "key: members keep their names; uid: DataComp's names")
       .choices(['key', 'uid'])

@@ -7,9 +7,13 @@ const app = new Hono();
 app.get('/healthz', (context) => context.json({ status: 'ok', version: VERSION }));
 
 app.notFound((context) =>
-  context.json({ type: 'about:blank', title: 'Not Found', status: 404, detail: `no route ${context.req.path}` }, 404, {
-    'content-type': 'application/problem+json',
-  }),
+  context.json(
+    { type: 'about:blank', title: 'Not Found', status: 404, detail: `no route ${context.req.path}` },
+    404,
+    {
+      'content-type': 'application/problem+json',
+    },
+  ),
 );
 
 export default app;

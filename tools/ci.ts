@@ -17,7 +17,9 @@ async function step(name: string, work: () => Promise<void>): Promise<void> {
     console.log(`── ${name}: passed in ${Math.round((Date.now() - started) / 1000)} s`);
   } catch (error) {
     totals.failed++;
-    console.log(`── ${name}: FAILED\n${error instanceof Error ? error.message.slice(0, 4000) : String(error)}`);
+    console.log(
+      `── ${name}: FAILED\n${error instanceof Error ? error.message.slice(0, 4000) : String(error)}`,
+    );
   }
 }
 
@@ -54,7 +56,11 @@ const python = await oraclePython();
 await step('tests', async () => {
   const report = path.join(scratch, 'vitest.json');
   const env = { ...process.env, ...(python === undefined ? {} : { SHARDSIEVE_PYTHON: python }) };
-  const run = await $({ stdio: 'inherit', env, nothrow: true })`vitest run --reporter=default --reporter=json --outputFile.json=${report}`;
+  const run = await $({
+    stdio: 'inherit',
+    env,
+    nothrow: true,
+  })`vitest run --reporter=default --reporter=json --outputFile.json=${report}`;
   const result = (await fs.readJson(report)) as {
     numPassedTests: number;
     numFailedTests: number;

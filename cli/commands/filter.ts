@@ -1,0 +1,99 @@
+import { Command } from 'commander';
+import { EXIT } from '../exit.ts';
+import { filterPaths, filterShards, ShardsFailedError } from '../jobs/filter.ts';
+import { SHARED } from '../options.ts';
+import { duration } from '../ui/format.ts';
+import { filterSummary, reshardLines, scoreLines, scoreSummary, selectLines } from '../ui/report.ts';
+import { openTerminal } from '../ui/terminal.ts';
+import type { Context } from './context.ts';
+import { type ReshardFlags, reshardFailed } from './reshard.ts';
+import { addScoreOptions, type ScoreFlags, scoreOptionsOf } from './score.ts';
+import { requireBound } from './select.ts';
+import { watchRun } from './watch.ts';
+
+type FilterFlags = ScoreFlags &
+  Pick<ReshardFlags, 'names' | 'shardSize' | 'shardBytes' | 'shardFormat' | 'allowFailed'> & {
+    out: string;
+    threshold?: number;
+    fraction?: number;
+    column?: string;
+    multiset?: boolean;
+  };
+
+export function filterCommand({ signal, done }: Context): Command {
+  const command = new Command('filter')
+    .description('Score, select and reshard in one run.')
+    .argument('<shards...>', 'files, folders, globs, ranges {00000..00012}, or @list.txt')
+    .requiredOption('-o, --out <dir>', 'folder for metadata/, subset.npy and shards/')
+    .addOption(SHARED.threshold())
+    .addOption(SHARED.fraction())
+    .addOption(SHARED.column());
+  addScoreOptions(command);
+  for (const option of [
+    SHARED.allowFailed(),
+    SHARED.multiset(),
+    SHARED.names(),
+    SHARED.shardSize(),
+    SHARED.shardBytes(),
+    SHARED.shardFormat(),
+    SHARED.quiet(),
+    SHARED.json(),
+  ]) {
+    command.addOption(option);
+  }
+  return command
+    .addHelpText(
+      'after',
+      `
+Examples:
+  shardsieve filter pool/ --fraction 0.3 --out filtered
+  shardsieve filter 'pool/{00000..00127}.tar' --model openai-l14 --threshold 0.28 --out filtered
+  shardsieve filter pool/ --limit 2000 --fraction 0.3 --out pilot       a pilot, with the time of the whole
+
+Score once, select many times: filtered/metadata is what \`shardsieve select\` reads.`,
+    )
+    .action(async (shards: string[], flags: FilterFlags) => {
+      requireBound(flags);
+      const terminal = openTerminal({ quiet: flags.quiet ?? false });
+      const watcher = watchRun(terminal);
+      const started = performance.now();
+      const elapsed = (): number => (performance.now() - started) / 1000;
+      const { out, threshold, fraction, column, multiset, allowFailed, allowTruncated } = flags;
+      const { names, shardSize, shardBytes, shardFormat } = flags;
+      try {
+        const totals = await filterShards({
+          ...scoreOptionsOf(flags),
+          ...{ shards, out, threshold, fraction, column, multiset, allowFailed, allowTruncated },
+          ...{ names, shardSize, shardBytes, shardFormat, signal },
+          onEvent: watcher.onEvent,
+          onDownload: watcher.onDownload,
+        }).finally(() => watcher.close());
+        if (flags.json) terminal.out(`${JSON.stringify(filterSummary(totals, elapsed()))}\n`);
+        else {
+          const lines = [
+            ...scoreLines(totals.score, elapsed(), flags),
+            ...selectLines(totals.select),
+            ...reshardLines(totals.reshard),
+            `written in ${duration(elapsed())}:`,
+            ...Object.values(totals.paths).map((path) => `  ${path}`),
+          ];
+          terminal.out(`${lines.join('\n')}\n`);
+        }
+        const allowed = { allowFailed, allowTruncated: allowTruncated || allowFailed };
+        const failed = totals.score.shards.failed.length > 0 && !allowFailed;
+        done(failed || reshardFailed(totals.reshard, allowed) ? EXIT.failed : EXIT.done);
+      } catch (error) {
+        // The metadata of the other shards is there: their numbers are told before the failure is.
+        if (error instanceof ShardsFailedError) {
+          if (flags.json) terminal.out(`${JSON.stringify(scoreSummary(error.totals, elapsed()))}\n`);
+          else {
+            const { metadata } = filterPaths(out);
+            terminal.out(
+              `${scoreLines(error.totals, elapsed(), flags).join('\n')}\nmetadata written to ${metadata}\n`,
+            );
+          }
+        }
+        throw error;
+      }
+    });
+}

@@ -1,0 +1,108 @@
+import { Command } from 'commander';
+import { checkTotals } from '../../src/run/score-job.ts';
+import { EXIT } from '../exit.ts';
+import { failedShards } from '../jobs/filter.ts';
+import { scoreShards } from '../jobs/score.ts';
+import { SHARED } from '../options.ts';
+import { scoreLines, scoreSummary } from '../ui/report.ts';
+import { openTerminal } from '../ui/terminal.ts';
+import type { CommonFlags, Context } from './context.ts';
+import { watchRun } from './watch.ts';
+
+export interface ScoreFlags extends CommonFlags {
+  model?: string[];
+  slug?: string[];
+  name?: string;
+  caption: string;
+  uid: string;
+  carry?: string[];
+  embeddings: boolean;
+  fit: 'open_clip' | 'visual';
+  limit?: number;
+  sample?: number;
+  threads?: number;
+  verifyInput?: boolean;
+  allowTruncated?: boolean;
+}
+
+/** The options that decide what scoring does; `filter` has them too. */
+export function addScoreOptions(command: Command): Command {
+  for (const option of [
+    SHARED.model(),
+    SHARED.slug(),
+    SHARED.caption(),
+    SHARED.uid(),
+    SHARED.carry(),
+    SHARED.noEmbeddings(),
+    SHARED.fit(),
+    SHARED.limit(),
+    SHARED.sample(),
+    SHARED.threads(),
+    SHARED.verifyInput(),
+    SHARED.allowTruncated(),
+  ]) {
+    command.addOption(option);
+  }
+  return command;
+}
+
+/** Flags to the library's options, shared with `filter`. */
+export function scoreOptionsOf(flags: ScoreFlags) {
+  const { model, slug, name, caption, uid, carry, embeddings, fit, limit, sample, threads, verifyInput } =
+    flags;
+  return {
+    models: model,
+    slugs: slug,
+    name,
+    caption,
+    uid,
+    carry,
+    embeddings,
+    fit,
+    limit,
+    sample,
+    threads,
+    verifyInput,
+  };
+}
+
+export function scoreCommand({ signal, done }: Context): Command {
+  const command = new Command('score')
+    .description('Score every pair of the shards; one row a scored sample.')
+    .argument('<shards...>', 'files, folders, globs, ranges {00000..00012}, @list.txt, or - for stdin')
+    .requiredOption('-o, --out <metadata>', 'folder of the metadata to write or complete')
+    .addOption(SHARED.name());
+  addScoreOptions(command)
+    .addOption(SHARED.quiet())
+    .addOption(SHARED.json())
+    .addHelpText(
+      'after',
+      `
+Examples:
+  shardsieve score pool/ --out metadata
+  shardsieve score 'pool/{00000..00127}.tar' --model openai-l14 --model openai-b32 --out metadata
+  shardsieve score pool/ --limit 1000 --out pilot          how long will it take?
+  curl -sL https://example.org/00000.tar | shardsieve score - --name 00000 --out metadata
+
+A second run does only what is missing. Finished shards are recognised before they are opened.`,
+    )
+    .action(async (shards: string[], flags: ScoreFlags & { out: string }) => {
+      const terminal = openTerminal({ quiet: flags.quiet ?? false });
+      const watcher = watchRun(terminal);
+      const started = performance.now();
+      const totals = await scoreShards({
+        ...scoreOptionsOf(flags),
+        shards,
+        out: flags.out,
+        onEvent: watcher.onEvent,
+        onDownload: watcher.onDownload,
+        signal,
+      }).finally(() => watcher.close());
+      const seconds = (performance.now() - started) / 1000;
+      if (flags.json) terminal.out(`${JSON.stringify(scoreSummary(totals, seconds))}\n`);
+      else terminal.out(scoreLines(totals, seconds, flags).join('\n').concat(`\nwritten to ${flags.out}\n`));
+      done(failedShards(totals, flags).length > 0 ? EXIT.failed : EXIT.done);
+      checkTotals(totals);
+    });
+  return command;
+}

@@ -1,0 +1,20 @@
+/**
+ * The library on Node: the three jobs of the command line as functions, their options and results, and the errors
+ * they throw. Nothing here prints or ends the process; what happens is told through `onEvent`.
+ */
+export * from '../src/errors.ts';
+export type { OnEvent, RunEvent } from '../src/run/events.ts';
+export type { ScoreTotals } from '../src/run/score-job.ts';
+export type { ReshardReport } from '../src/subset/reshard.ts';
+export { VERSION } from '../src/version.ts';
+export {
+  type FilterOptions,
+  type FilterTotals,
+  filterShards,
+  ShardsFailedError,
+} from './jobs/filter.ts';
+export { type ReshardOptions, reshardShards } from './jobs/reshard.ts';
+export { type ScoreOptions, scoreShards } from './jobs/score.ts';
+export { type SelectOptions, type SelectTotals, selectSubset } from './jobs/select.ts';
+export { listModels, type ModelRow } from './models/list.ts';
+export { pullModel, type ResolvedModel, resolveModel } from './models/resolve.ts';

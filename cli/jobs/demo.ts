@@ -1,0 +1,44 @@
+import { join } from 'node:path';
+import { scoreColumn } from '../../src/metadata/columns.ts';
+import { inspectFolder } from '../../src/metadata/folder.ts';
+import { readColumns } from '../../src/metadata/parquet-read.ts';
+import { openFolder } from '../io/folder.ts';
+import { packageRoot } from '../package-root.ts';
+import { type FilterOptions, type FilterTotals, filterShards } from './filter.ts';
+
+/** A third of the demo's captions belong to another picture; keeping this share is what drops them. */
+export const DEMO_FRACTION = 0.6;
+
+export interface DemoTotals extends FilterTotals {
+  /** Pairs whose caption is the picture's own, and pairs whose captions were exchanged, as the JSON says. */
+  own: { total: number; kept: number };
+  exchanged: { total: number; kept: number };
+}
+
+/** The main job on the model and the shards that ship with the package. Throws what `filterShards` throws. */
+export async function runDemo(
+  options: Pick<FilterOptions, 'out' | 'fraction' | 'onEvent' | 'onStep' | 'signal'>,
+): Promise<DemoTotals> {
+  const totals = await filterShards({
+    ...options,
+    shards: join(packageRoot(), 'demo', 'shards'),
+    models: ['demo'],
+    carry: ['json:exchanged'],
+    fraction: options.fraction ?? DEMO_FRACTION,
+  });
+  const own = { total: 0, kept: 0 };
+  const exchanged = { total: 0, kept: 0 };
+  const metadata = openFolder(totals.paths.metadata, { readOnly: true });
+  for (const shard of (await inspectFolder(metadata)).shards) {
+    const columns = await readColumns(metadata, `${shard}.parquet`);
+    const column = (name: string) => columns.find((candidate) => candidate.name === name)?.values ?? [];
+    const marks = column('exchanged');
+    const scores = column(scoreColumn('demo'));
+    for (let row = 0; row < marks.length; row++) {
+      const group = marks[row] === true ? exchanged : own;
+      group.total++;
+      if (Number(scores[row]) >= totals.select.threshold) group.kept++;
+    }
+  }
+  return { ...totals, own, exchanged };
+}

@@ -1,0 +1,100 @@
+import { join } from 'node:path';
+import { AccountingError, ShardsieveError, UsageError } from '../../src/errors.ts';
+import { checkTotals, type ScoreTotals } from '../../src/run/score-job.ts';
+import type { ReshardReport } from '../../src/subset/reshard.ts';
+import { type ReshardOptions, reshardShards } from './reshard.ts';
+import { type ScoreOptions, scoreShards } from './score.ts';
+import { type SelectOptions, type SelectTotals, selectSubset } from './select.ts';
+
+export interface FilterOptions
+  extends ScoreOptions,
+    Pick<SelectOptions, 'threshold' | 'fraction' | 'column' | 'multiset'>,
+    Pick<ReshardOptions, 'names' | 'shardSize' | 'shardBytes' | 'shardFormat'> {
+  /** Select and reshard although a shard failed. */
+  allowFailed?: boolean;
+  /** A shard that ends early is no failure. */
+  allowTruncated?: boolean;
+  /** Called before each of the three steps. */
+  onStep?: (step: 'score' | 'select' | 'reshard') => void;
+}
+
+export interface FilterTotals {
+  score: ScoreTotals;
+  select: SelectTotals;
+  reshard: ReshardReport;
+  /** The folders and the file that were written. */
+  paths: { metadata: string; subset: string; shards: string };
+}
+
+/** A run that stopped before selecting, because shards failed; the metadata of the others is written. */
+export class ShardsFailedError extends ShardsieveError {
+  readonly totals: ScoreTotals;
+  constructor(totals: ScoreTotals, names: readonly string[]) {
+    super(
+      'shard',
+      `${names.length} of the shards failed: ${names.slice(0, 5).join(', ')}${names.length > 5 ? ', …' : ''}`,
+      {
+        hint: 'Their metadata is not there, so nothing was selected. Mend them and run again, or add --allow-failed',
+      },
+    );
+    this.name = 'ShardsFailedError';
+    this.totals = totals;
+  }
+}
+
+/** `DIR/metadata`, `DIR/subset.npy` and `DIR/shards`. */
+export function filterPaths(out: string): FilterTotals['paths'] {
+  return { metadata: join(out, 'metadata'), subset: join(out, 'subset.npy'), shards: join(out, 'shards') };
+}
+
+/**
+ * Score, select and reshard in one run. Throws what the three throw, and `ShardsFailedError` where a shard failed
+ * (or ended early, without `allowTruncated`) and `allowFailed` is not set.
+ */
+export async function filterShards(options: FilterOptions): Promise<FilterTotals> {
+  const inputs = typeof options.shards === 'string' ? [options.shards] : options.shards;
+  if (inputs.includes('-')) {
+    throw new UsageError('filter reads its shards twice, and stdin can be read once', {
+      hint: 'Save the tar to a file first; `score` takes stdin',
+    });
+  }
+  const paths = filterPaths(options.out);
+  options.onStep?.('score');
+  const score = await scoreShards({ ...options, out: paths.metadata });
+  const failed = failedShards(score, options);
+  if (failed.length > 0 && !options.allowFailed) throw new ShardsFailedError(score, failed);
+  checkTotals(score);
+  const { threshold, fraction, column, multiset } = options;
+  options.onStep?.('select');
+  const select = await selectSubset({
+    metadata: paths.metadata,
+    threshold,
+    fraction,
+    column,
+    multiset,
+    out: paths.subset,
+  });
+  options.onStep?.('reshard');
+  const reshard = await reshardShards({
+    ...options,
+    subset: paths.subset,
+    out: paths.shards,
+    // What failed, or a pilot did not reach, has nothing in the subset.
+    only: new Set([...score.shards.done, ...score.shards.reused]),
+  });
+  if (reshard.notFound.count > 0) {
+    throw new AccountingError(
+      `${reshard.notFound.count} uids of the subset were not met in the shards, ${reshard.notFound.first.join(', ')} first`,
+      {
+        hint: 'The metadata folder holds shards that this run was not given, or the inputs changed meanwhile',
+      },
+    );
+  }
+  return { score, select, reshard, paths };
+}
+
+/** Shards that count as failed: those that could not be read, and those that ended early unless that is allowed. */
+export function failedShards(totals: ScoreTotals, options: { allowTruncated?: boolean }): string[] {
+  const failed = totals.shards.failed.map(({ shard }) => shard);
+  return options.allowTruncated ? failed : [...failed, ...totals.shards.truncated];
+}

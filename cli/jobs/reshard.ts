@@ -1,0 +1,70 @@
+import { basename, dirname } from 'node:path';
+import type { OnEvent } from '../../src/run/events.ts';
+import { readSubset } from '../../src/subset/npy.ts';
+import { type ReshardReport, reshard } from '../../src/subset/reshard.ts';
+import { UidSet } from '../../src/subset/uid-set.ts';
+import { openFolder } from '../io/folder.ts';
+import { gunzipNode } from '../io/gunzip.ts';
+import { openShards, type Shards } from './shards.ts';
+
+export interface ReshardOptions extends Shards {
+  /** The subset file: `u8,u8` npy, or raw 16-byte records. */
+  subset: string;
+  out: string;
+  /** Where uids come from; must be what scoring used. */
+  uid?: string;
+  /** `key` (default) keeps members' names; `uid` gives DataComp's. */
+  names?: 'key' | 'uid';
+  /** Samples an output shard, 10,000 by default. */
+  shardSize?: number;
+  /** Bytes at which an output shard is closed, 3e9 by default. */
+  shardBytes?: number;
+  /** Python's `str.format` syntax, `{:08d}.tar` by default. */
+  shardFormat?: string;
+  /** Read only these of the shards, by base name. */
+  only?: ReadonlySet<string>;
+  onEvent?: OnEvent;
+  signal?: AbortSignal;
+}
+
+/**
+ * Copies the samples that a subset names into new shards, in input order and verbatim. Inputs that cannot be read
+ * are in the report; the others go on. Throws `UsageError`, `MetadataError`, `OutputError`, `CancelledError`.
+ */
+export async function reshardShards(options: ReshardOptions): Promise<ReshardReport> {
+  const onEvent = options.onEvent ?? (() => {});
+  const { only } = options;
+  const sources = (await openShards(options)).filter(({ shard }) => only?.has(shard) ?? true);
+  const subset = new UidSet(
+    await readSubset(openFolder(dirname(options.subset), { readOnly: true }), basename(options.subset)),
+  );
+  let total: number | undefined = 0;
+  for (const { source } of sources) {
+    // A missing input is named when its turn comes.
+    const size = await source.identity().then(
+      (identity) => identity.size,
+      () => 0,
+    );
+    total = total === undefined || size === undefined ? undefined : total + size;
+  }
+  onEvent({ type: 'plan', shards: sources.length, pending: sources.length, reused: 0, bytes: total });
+  const { uid, names, shardSize, shardBytes, shardFormat, signal } = options;
+  return reshard(sources, subset, openFolder(options.out), {
+    uid,
+    names,
+    shardSize,
+    shardBytes,
+    shardFormat,
+    signal,
+    gunzip: gunzipNode,
+    onSample: (kept) => onEvent({ type: 'sample', outcome: kept ? 'scored' : 'skipped' }),
+    onBytes: (bytes) => onEvent({ type: 'bytes', bytes }),
+    onInput: ({ shard, error }) =>
+      onEvent({
+        type: 'shard',
+        shard,
+        state: error === undefined ? 'done' : error.problem === 'truncated' ? 'truncated' : 'failed',
+        ...(error === undefined ? {} : { message: error.message }),
+      }),
+  });
+}

@@ -1,0 +1,106 @@
+import { createHash } from 'node:crypto';
+import { UsageError } from '../../src/errors.ts';
+import type { Fit } from '../../src/image/types.ts';
+import type { OnEvent } from '../../src/run/events.ts';
+import { fingerprint } from '../../src/run/fingerprint.ts';
+import { checkTotals, scoreShards as runScore, type ScoreTotals } from '../../src/run/score-job.ts';
+import { createDecoder } from '../decode/decoder.ts';
+import { openFolder } from '../io/folder.ts';
+import { gunzipNode } from '../io/gunzip.ts';
+import { type ModelChoice, wantModels } from './models.ts';
+import { openShards, type Shards } from './shards.ts';
+
+/** How samples become rows; the same for scoring and resharding, so that both derive the same uids. */
+export interface PairChoice {
+  /** `txt` (default: the `.txt` member, else the JSON's `caption`) or `json:FIELD`. */
+  caption?: string;
+  /** `json` (default: the JSON's `uid`, else from the key), `json:FIELD` or `key`. */
+  uid?: string;
+  /** Fields of the JSON to copy to columns, as `json:FIELD`. */
+  carry?: readonly string[];
+}
+
+export interface ScoreOptions extends Shards, ModelChoice, PairChoice {
+  /** The metadata folder to write or to complete. */
+  out: string;
+  /** Write `<shard>.npz` with float16 unit embeddings. Default true. */
+  embeddings?: boolean;
+  /** `visual` rotates by EXIF and composites on white; default `open_clip`. */
+  fit?: Fit;
+  /** A pilot: stop after so many samples. */
+  limit?: number;
+  /** A pilot: score only this share of the samples, drawn by a hash of shard and key. */
+  sample?: number;
+  /** Recognise finished shards by SHA-256 too. */
+  verifyInput?: boolean;
+  onEvent?: OnEvent;
+  /** Download progress of models, and notes of the hub. */
+  onDownload?: (progress: { file: string; received: number; total: number | undefined }) => void;
+  signal?: AbortSignal;
+}
+
+/**
+ * Scores shards into a folder of DataComp-style metadata and completes what is missing of one.
+ *
+ * Resolves with the totals also where shards failed: they are named in `shards.failed`. Throws `UsageError` for
+ * arguments that make no sense, `ModelError`, `DownloadError`, `MetadataError`, `OutputError`, `AccountingError`
+ * where nothing was scored, `CancelledError` on the signal.
+ */
+export async function scoreShards(options: ScoreOptions): Promise<ScoreTotals> {
+  const onEvent = options.onEvent ?? (() => {});
+  const sources = await openShards(options);
+  const models = await wantModels(options, {
+    signal: options.signal,
+    onNote: (text: string) => onEvent({ type: 'note', text }),
+    ...(options.onDownload === undefined ? {} : { onProgress: options.onDownload }),
+  });
+  const { caption = 'txt', uid = 'json', carry = [] } = options;
+  checkSource('caption', caption, ['txt']);
+  checkSource('uid', uid, ['json', 'key']);
+  for (const field of carry) checkSource('carry', field, []);
+  const rows = { caption, uid, carry: [...carry] };
+  const { limit, sample } = options;
+  return runScore({
+    sources,
+    models,
+    folder: openFolder(options.out),
+    decoder: createDecoder(),
+    gunzip: gunzipNode,
+    fit: options.fit ?? 'open_clip',
+    pair: rows,
+    rows: { ...rows, fingerprint: fingerprint({ kind: 'rows', version: 1, ...rows }) },
+    embeddings: options.embeddings ?? true,
+    pilot: {
+      limit,
+      sample,
+      ...(sample === undefined ? {} : { draw: (shard, key) => isDrawn(shard, key, sample) }),
+    },
+    verifyInput: options.verifyInput ?? false,
+    hasher: () => {
+      const hash = createHash('sha256');
+      return {
+        update: (bytes) => {
+          hash.update(bytes);
+        },
+        digest: () => hash.digest('hex'),
+      };
+    },
+    now: () => Date.now(),
+    onEvent,
+    signal: options.signal,
+  });
+}
+
+export { checkTotals };
+
+function checkSource(option: string, value: string, words: string[]): void {
+  if (words.includes(value) || /^json:./.test(value)) return;
+  throw new UsageError(`--${option} ${value} is not known`, {
+    hint: `Use ${[...words, 'json:FIELD'].join(' or ')}`,
+  });
+}
+
+/** The same samples on every run and machine: 32 bits of a hash against the share. */
+function isDrawn(shard: string, key: string, share: number): boolean {
+  return createHash('sha256').update(`sample/${shard}/${key}`).digest().readUInt32BE(0) < share * 2 ** 32;
+}

@@ -1,0 +1,61 @@
+import { join } from 'node:path';
+import { cosine } from '../../src/clip/model.ts';
+import { ModelError } from '../../src/errors.ts';
+import { inputLength, preprocess } from '../../src/image/preprocess.ts';
+import { sniff } from '../../src/image/sniff.ts';
+import type { WantedModel } from '../../src/run/score-job.ts';
+import { type Pair, toPair } from '../../src/webdataset/pair.ts';
+import { readSamples } from '../../src/webdataset/samples.ts';
+import { createDecoder } from '../decode/decoder.ts';
+import { fileSource } from '../io/file.ts';
+import { packageRoot } from '../package-root.ts';
+
+export interface SelfTest {
+  captions: string[];
+  /** Cosine of each built-in picture (row) with each caption (column). */
+  cosines: number[][];
+  /** Each picture is nearest to its own caption. */
+  ok: boolean;
+  logitScale: number;
+}
+
+/** The demo samples that ship with the package and are unlike enough for any trained CLIP to tell apart. */
+const SHARD = 'demo-00000.tar';
+const PICTURES = 2;
+
+/** Loads a model and scores two built-in pictures with their captions: a wrong or half-loaded model shows at once. */
+export async function selfTest(wanted: WantedModel): Promise<SelfTest> {
+  const pairs = await builtInPairs();
+  const model = await wanted.load();
+  try {
+    const { clip, tokenizer } = model;
+    const decoder = createDecoder();
+    const length = inputLength(model.preprocess);
+    const pixels = new Float32Array(length * pairs.length);
+    for (const [i, { image }] of pairs.entries()) {
+      preprocess(await decoder.decode(image, sniff(image)), model.preprocess, pixels, i * length);
+    }
+    const images = await clip.embedImages(pixels, pairs.length);
+    const texts = await clip.embedTexts(pairs.map(({ caption }) => tokenizer.encode(caption).ids));
+    const cosines = pairs.map((_, i) => pairs.map((_, j) => cosine(images, i, texts, j, clip.dim)));
+    return {
+      captions: pairs.map(({ caption }) => caption),
+      cosines,
+      ok: cosines.every((row, i) => row.every((value, j) => i === j || value < row[i])),
+      logitScale: clip.logitScale,
+    };
+  } finally {
+    await model.clip.release();
+  }
+}
+
+async function builtInPairs(): Promise<Pair[]> {
+  const path = join(packageRoot(), 'demo', 'shards', SHARD);
+  const pairs: Pair[] = [];
+  for await (const sample of readSamples(fileSource(path).stream(), { shard: 'demo-00000' })) {
+    const pair = toPair(sample, { shardBase: 'demo-00000', carry: ['exchanged'] });
+    if (pair.carried['exchanged'] !== true) pairs.push(pair);
+    if (pairs.length === PICTURES) return pairs;
+  }
+  throw new ModelError('the built-in pictures are not there', { file: path, hint: 'Reinstall shardsieve' });
+}

@@ -1,0 +1,85 @@
+import { Command, CommanderError } from 'commander';
+import { CancelledError, isShardsieveError, messageOf } from '../src/errors.ts';
+import { VERSION } from '../src/version.ts';
+import { demoCommand } from './commands/demo.ts';
+import { filterCommand } from './commands/filter.ts';
+import { modelsCommand } from './commands/models.ts';
+import { reshardCommand } from './commands/reshard.ts';
+import { scoreCommand } from './commands/score.ts';
+import { selectCommand } from './commands/select.ts';
+import { EXIT, exitCodeOf } from './exit.ts';
+import { stopSignal } from './signals.ts';
+import { openTerminal } from './ui/terminal.ts';
+
+const EXIT_CODES = `
+Exit codes:
+  0  done
+  1  something failed, and is named
+  2  wrong usage
+  3  the accounting does not add up, or nothing at all was scored
+  130, 143  stopped by Ctrl-C or SIGTERM; what was committed stays`;
+
+/** The whole command; `signal` stops whatever runs. Each command's action resolves with the exit code. */
+export function createProgram(signal: AbortSignal, done: (code: number) => void): Command {
+  const program = new Command('shardsieve')
+    .description('Turn image-caption shards into the subset worth training on.')
+    .version(VERSION, '-V, --version')
+    .addHelpText('after', EXIT_CODES)
+    .showHelpAfterError('(add --help for the options and examples)');
+  for (const command of [
+    filterCommand,
+    scoreCommand,
+    selectCommand,
+    reshardCommand,
+    modelsCommand,
+    demoCommand,
+  ]) {
+    program.addCommand(command({ signal, done }));
+  }
+  return program;
+}
+
+/** Runs the command line and resolves with the exit code. Only `start` ends the process. */
+export async function run(argv: readonly string[], signal: AbortSignal): Promise<number> {
+  let code: number = EXIT.done;
+  const program = createProgram(signal, (result) => {
+    code = result;
+  });
+  overrideExit(program);
+  try {
+    await program.parseAsync([...argv], { from: 'user' });
+    return code;
+  } catch (error) {
+    if (error instanceof CommanderError) return error.exitCode === 0 ? EXIT.done : EXIT.usage;
+    const terminal = openTerminal({ quiet: false });
+    if (error instanceof CancelledError || signal.aborted) {
+      terminal.err('stopped; what was committed stays, run the same command again to go on\n');
+      return exitCodeOf(error);
+    }
+    terminal.err(`${terminal.red('error:')} ${isShardsieveError(error) ? error.message : internal(error)}\n`);
+    return exitCodeOf(error);
+  }
+}
+
+/** The process's entry: parses `process.argv`, listens for signals, ends with the code. */
+export async function start(): Promise<void> {
+  const stop = stopSignal();
+  // A reader that went away (`| head`) is no error of ours.
+  process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+    if (error.code !== 'EPIPE') throw error;
+  });
+  const code = await run(process.argv.slice(2), stop.signal);
+  process.exitCode = stop.code() ?? code;
+  stop.close();
+}
+
+function overrideExit(command: Command): void {
+  command.exitOverride();
+  for (const sub of command.commands) overrideExit(sub);
+}
+
+function internal(error: unknown): string {
+  return `internal error, please report it: ${messageOf(error)}${process.env['SHARDSIEVE_DEBUG'] && error instanceof Error ? `\n${error.stack}` : ''}`;
+}
+
+if (import.meta.main) await start();

@@ -1,0 +1,160 @@
+import type { ScoreTotals } from '../../src/run/score-job.ts';
+import type { ReshardReport } from '../../src/subset/reshard.ts';
+import type { SelectTotals } from '../jobs/select.ts';
+import { bytes, count, duration, percent, plural, rate } from './format.ts';
+
+/** What a run did, for machines (`--json`, one object) and for people (lines). */
+
+export function scoreSummary(totals: ScoreTotals, seconds: number) {
+  const { seen, scored, skipped, passedOver, captionsTruncated, shards } = totals;
+  return {
+    seen,
+    scored,
+    skipped,
+    ...(passedOver > 0 ? { passed_over: passedOver } : {}),
+    captions_truncated: captionsTruncated,
+    shards: {
+      done: shards.done.length,
+      reused: shards.reused.length,
+      failed: shards.failed.length,
+      truncated: shards.truncated.length,
+      ...(shards.untouched.length > 0 ? { untouched: shards.untouched.length } : {}),
+    },
+    ...(shards.failed.length > 0 ? { failures: shards.failed } : {}),
+    ...(shards.truncated.length > 0 ? { truncated: shards.truncated } : {}),
+    seconds: round(seconds),
+  };
+}
+
+export function filterSummary(
+  parts: { score: ScoreTotals; select: SelectTotals; reshard: ReshardReport },
+  seconds: number,
+) {
+  const { score, select, reshard } = parts;
+  return {
+    ...scoreSummary(score, seconds),
+    kept: select.keptRows,
+    dropped: select.total - select.keptRows,
+    column: select.column,
+    threshold: finiteOrNull(select.threshold),
+    subset: { uids: select.written, repeats: select.repeats },
+    output: { samples: reshard.written, shards: reshard.shards.length, renamed: reshard.renamed },
+  };
+}
+
+export function selectSummary(totals: SelectTotals, seconds: number) {
+  return {
+    seen: totals.total,
+    kept: totals.keptRows,
+    dropped: totals.total - totals.keptRows,
+    column: totals.column,
+    threshold: finiteOrNull(totals.threshold),
+    not_a_number: totals.nan,
+    subset: { uids: totals.written, distinct: totals.distinct, repeats: totals.repeats },
+    seconds: round(seconds),
+  };
+}
+
+export function reshardSummary(report: ReshardReport, seconds: number) {
+  const failures = report.inputs.flatMap(({ shard, error }) =>
+    error === undefined ? [] : [{ shard, problem: error.problem, message: error.message }],
+  );
+  return {
+    seen: report.seen,
+    kept: report.kept,
+    dropped: report.dropped,
+    written: report.written,
+    renamed: report.renamed,
+    unsafe_names: report.unsafe,
+    damaged: report.damaged,
+    no_uid: report.noUid,
+    not_found: report.notFound,
+    shards: { written: report.shards.length, failed: failures.length },
+    ...(failures.length > 0 ? { failures } : {}),
+    seconds: round(seconds),
+  };
+}
+
+export function scoreLines(
+  totals: ScoreTotals,
+  seconds: number,
+  pilot: { limit?: number; sample?: number } = {},
+): string[] {
+  const { seen, scored, shards } = totals;
+  const skipped = Object.values(totals.skipped).reduce((sum, n) => sum + n, 0);
+  const lines = [`${plural(seen, 'sample')} seen, ${count(scored)} scored, ${count(skipped)} skipped`];
+  for (const [reason, n] of Object.entries(totals.skipped).sort(([, a], [, b]) => b - a)) {
+    lines.push(`  ${reason}: ${count(n)}`);
+  }
+  if (totals.passedOver > 0) lines.push(`${count(totals.passedOver)} passed over by the pilot`);
+  for (const [slug, n] of Object.entries(totals.captionsTruncated)) {
+    if (n > 0) lines.push(`${plural(n, 'caption')} longer than the context of ${slug} were cut`);
+  }
+  const states = [`${count(shards.done.length)} scored`];
+  if (shards.reused.length > 0) states.push(`${count(shards.reused.length)} already done`);
+  if (shards.failed.length > 0) states.push(`${count(shards.failed.length)} failed`);
+  if (shards.truncated.length > 0) states.push(`${count(shards.truncated.length)} ended early`);
+  if (shards.untouched.length > 0) states.push(`${count(shards.untouched.length)} not reached`);
+  lines.push(`shards: ${states.join(', ')}; ${duration(seconds)}`);
+  for (const { message } of shards.failed) lines.push(`  ${message}`);
+  const estimate = estimateSeconds(totals, seconds, pilot);
+  if (estimate !== undefined) lines.push(`at this rate the whole takes about ${duration(estimate)}`);
+  return lines;
+}
+
+/**
+ * A pilot's answer. With a limit, time grows with the bytes; with a sample, with the share of samples scored, which
+ * takes reading for free and so errs on the long side.
+ */
+export function estimateSeconds(
+  totals: ScoreTotals,
+  seconds: number,
+  pilot: { limit?: number; sample?: number },
+): number | undefined {
+  if (pilot.limit === undefined && pilot.sample === undefined) return undefined;
+  if (totals.bytesRead === 0) return undefined;
+  const bytesShare = totals.bytesTotal === undefined ? 1 : Math.min(1, totals.bytesRead / totals.bytesTotal);
+  return seconds / bytesShare / (pilot.sample ?? 1);
+}
+
+export function selectLines(totals: SelectTotals): string[] {
+  const { total, keptRows, threshold, column } = totals;
+  const bound = Number.isFinite(threshold) ? ` (${column} ≥ ${Number(threshold.toPrecision(7))})` : '';
+  const lines = [`${count(keptRows)} of ${plural(total, 'row')} kept, ${percent(keptRows, total)}${bound}`];
+  if (totals.nan > 0) lines.push(`${plural(totals.nan, 'row')} without a score, never kept`);
+  lines.push(
+    `${plural(totals.written, 'uid')} in the subset, ${plural(totals.repeats, 'repeat')} among the kept rows`,
+  );
+  return [...totals.notes, ...lines];
+}
+
+export function reshardLines(report: ReshardReport): string[] {
+  const size = report.shards.reduce((sum, shard) => sum + shard.bytes, 0);
+  const lines = [
+    `${plural(report.written, 'sample')} written to ${plural(report.shards.length, 'shard')}, ${bytes(size)}; ${count(report.dropped)} dropped`,
+  ];
+  if (report.renamed > 0) lines.push(`${plural(report.renamed, 'sample')} renamed, as their key was taken`);
+  if (report.unsafe > 0) lines.push(`${plural(report.unsafe, 'sample')} renamed, as their names were unsafe`);
+  for (const [reason, n] of Object.entries(report.damaged)) {
+    lines.push(`${plural(n, 'sample')} of the subset left out: ${reason}`);
+  }
+  if (report.notFound.count > 0) {
+    lines.push(
+      `${plural(report.notFound.count, 'uid')} not found in the shards: ${report.notFound.first.join(', ')}`,
+    );
+  }
+  for (const { error } of report.inputs) if (error !== undefined) lines.push(`  ${error.message}`);
+  return lines;
+}
+
+export function speed(samples: number, seconds: number): string {
+  return `${rate(samples / Math.max(seconds, 1e-9))} a second`;
+}
+
+function finiteOrNull(value: number): number | null {
+  return Number.isFinite(value) ? value : null;
+}
+
+function round(seconds: number): number {
+  return Math.round(seconds * 1000) / 1000;
+}

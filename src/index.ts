@@ -1,0 +1,26 @@
+/**
+ * The neutral core: everything that runs without Node, in browsers and on Workers too. A platform hands in what it
+ * has: a `ByteSource`, a `Folder`, an `ImageDecoder`, a `SessionFactory`.
+ */
+export { type ClipConfig, parseClipConfig } from './clip/config.ts';
+export { type ClipModel, type ClipParts, cosine, loadClip } from './clip/model.ts';
+export { createTokenizer, type Encoded, type Tokenizer } from './clip/tokenizer/tokenizer.ts';
+export * from './errors.ts';
+export { inputLength, preprocess } from './image/preprocess.ts';
+export { type PreprocessConfig, parsePreprocess, preprocessFingerprint } from './image/preprocess-config.ts';
+export { sniff } from './image/sniff.ts';
+export type { DecodeOptions, Fit, ImageDecoder, ImageHeader, Pixels } from './image/types.ts';
+export type { ByteSource, Folder, Sink, SourceIdentity } from './io/bytes.ts';
+export { memoryFolder, memorySource } from './io/memory.ts';
+export type { ClipColumns, Row, ShardTable, Skipped } from './metadata/table.ts';
+export type { Session, SessionFactory, Tensor } from './onnx/session.ts';
+export { type ScoredShard, type ScoreModel, type ScoreShardOptions, scoreShard } from './score/shard.ts';
+export { type Selection, selectSubset } from './select/select.ts';
+export { parseSubset, writeSubset } from './subset/npy.ts';
+export { type ReshardReport, reshard } from './subset/reshard.ts';
+export { UidSet } from './subset/uid-set.ts';
+export { readTar, type TarEntry } from './tar/reader.ts';
+export { TarWriter } from './tar/writer.ts';
+export { VERSION } from './version.ts';
+export { type Pair, type PairOptions, toPair } from './webdataset/pair.ts';
+export { type RawSample, readSamples } from './webdataset/samples.ts';

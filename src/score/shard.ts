@@ -1,0 +1,270 @@
+import { type ClipModel, IMAGE_BATCH } from '../clip/model.ts';
+import type { Tokenizer } from '../clip/tokenizer/tokenizer.ts';
+import { CancelledError, SampleError, ShardError, type SkipReason } from '../errors.ts';
+import { inputLength, preprocess } from '../image/preprocess.ts';
+import type { PreprocessConfig } from '../image/preprocess-config.ts';
+import { sniff } from '../image/sniff.ts';
+import type { Fit, ImageDecoder } from '../image/types.ts';
+import type { ByteSource } from '../io/bytes.ts';
+import type { Gunzip } from '../io/gunzip.ts';
+import type { ShardTable, Skipped } from '../metadata/table.ts';
+import { type Pair, type PairOptions, toPair, uidIfKnown } from '../webdataset/pair.ts';
+import { type RawSample, readSamples } from '../webdataset/samples.ts';
+import { Budget, inBatches, mapAhead } from './ahead.ts';
+import { ClipCollector } from './collect.ts';
+
+/** Pixels decoded and not yet resized at any time: 64 MP of RGB are 192 MB. A larger picture waits and runs alone. */
+const DECODED_PIXELS = 64e6;
+
+/** Bytes of samples read and not yet decoded, at any time. */
+const READ_BYTES = 256e6;
+
+/** One model of a run: what it is called in the output, and the parts that make its scores. */
+export interface ScoreModel {
+  slug: string;
+  preprocess: PreprocessConfig;
+  tokenizer: Tokenizer;
+  clip: ClipModel;
+}
+
+export interface ScoreShardOptions {
+  /** Base name without ending: part of derived uids and of messages. */
+  shard: string;
+  models: readonly ScoreModel[];
+  decoder: ImageDecoder;
+  fit: Fit;
+  pair: Omit<PairOptions, 'shardBase'>;
+  /** Keep the unit embeddings beside the scores. */
+  embeddings: boolean;
+  /** A platform's own gunzip; default one that runs anywhere. */
+  gunzip?: Gunzip;
+  /** A pilot: samples after this many are not looked at. */
+  limit?: number;
+  /** A pilot: score only those samples for which this holds; the others are counted in `passedOver`. */
+  draw?: (key: string) => boolean;
+  onSample?: (outcome: 'scored' | 'skipped' | 'passed_over') => void;
+  /** Every chunk of the stored bytes, in order: for progress and hashing. */
+  onBytes?: (bytes: Uint8Array) => void;
+  signal?: AbortSignal;
+}
+
+export interface ShardCounts {
+  /** `seen = scored + sum(skipped)`, always. */
+  seen: number;
+  scored: number;
+  skipped: { [reason: string]: number };
+  /** Samples that a pilot did not draw; not seen. */
+  passedOver: number;
+  /** Captions longer than the context, cut with end-of-text forced, by slug. */
+  captionsTruncated: { [slug: string]: number };
+}
+
+export interface ScoredShard {
+  table: ShardTable;
+  skipped: Skipped[];
+  counts: ShardCounts;
+  /** The shard ended early; what stands in `table` was whole. */
+  truncated?: ShardError;
+  /** The limit stopped the reading before the shard's end. */
+  cut: boolean;
+  /** Every byte of the source went through `onBytes`. */
+  readToEnd: boolean;
+}
+
+/** A sample on its way to the towers: pixels and tokens for each model, or the reason it stops here. */
+type Prepared =
+  | {
+      pair: Pair;
+      width: number;
+      height: number;
+      pixels: Float32Array[];
+      tokens: Int32Array[];
+      truncated: boolean[];
+    }
+  | { skip: Skipped }
+  | { passedOver: true };
+
+/**
+ * Scores one shard: tar → samples → pictures and tokens → towers → rows, with bounded look-ahead between the
+ * stages and every sample accounted for. Rows stand in the shard's order.
+ *
+ * Throws `ShardError` where nothing of the shard may be used, `CancelledError` on abort. A shard that ends early
+ * does not throw: see `truncated`.
+ */
+export async function scoreShard(source: ByteSource, options: ScoreShardOptions): Promise<ScoredShard> {
+  const { models, signal } = options;
+  const counts: ShardCounts = { seen: 0, scored: 0, skipped: {}, passedOver: 0, captionsTruncated: {} };
+  const skipped: Skipped[] = [];
+  const rows: ShardTable['rows'] = [];
+  const collectors = models.map((model) => {
+    counts.captionsTruncated[model.slug] = 0;
+    return new ClipCollector(model, options.embeddings);
+  });
+  const skip = (line: Skipped): void => {
+    counts.seen++;
+    counts.skipped[line.reason] = (counts.skipped[line.reason] ?? 0) + 1;
+    skipped.push(line);
+    options.onSample?.('skipped');
+  };
+
+  const read = new Budget(READ_BYTES);
+  const decoded = new Budget(DECODED_PIXELS);
+  const reader = new SampleReader(source, options, read);
+  // Two batches ahead: while the towers run one, the next is being decoded.
+  const prepared = mapAhead(reader.samples(), 2 * IMAGE_BATCH, (raw) =>
+    prepare(raw, options, decoded).finally(() => read.give(sizeOf(raw))),
+  );
+  const scorable = async function* () {
+    for await (const item of prepared) {
+      if (signal?.aborted) throw new CancelledError();
+      if ('pair' in item) yield item;
+      else if ('skip' in item) skip(item.skip);
+      else {
+        counts.passedOver++;
+        options.onSample?.('passed_over');
+      }
+    }
+  };
+  for await (const batch of inBatches(scorable(), IMAGE_BATCH)) {
+    for (const [m, collector] of collectors.entries()) {
+      if (signal?.aborted) throw new CancelledError();
+      await collector.add(
+        batch.map((item) => item.pixels[m]),
+        batch.map((item) => item.tokens[m]),
+      );
+      counts.captionsTruncated[models[m].slug] += batch.filter((item) => item.truncated[m]).length;
+    }
+    for (const item of batch) {
+      counts.seen++;
+      counts.scored++;
+      rows.push(rowOf(item.pair, item.width, item.height));
+      options.onSample?.('scored');
+    }
+  }
+  if (signal?.aborted) throw new CancelledError();
+  const clips = [];
+  for (const collector of collectors) clips.push(await collector.finish());
+
+  const truncated = reader.truncated;
+  if (truncated?.where.key !== undefined) {
+    skip({ key: truncated.where.key, reason: 'truncated' satisfies SkipReason, detail: truncated.message });
+  }
+  return {
+    table: { rows, clips },
+    skipped,
+    counts,
+    cut: reader.cut,
+    readToEnd: reader.readToEnd,
+    ...(truncated === undefined ? {} : { truncated }),
+  };
+}
+
+/** Reads samples until the end, the limit, or the place where the shard breaks off. */
+class SampleReader {
+  truncated: ShardError | undefined;
+  cut = false;
+  readToEnd = false;
+  readonly #source: ByteSource;
+  readonly #options: ScoreShardOptions;
+  readonly #read: Budget;
+
+  constructor(source: ByteSource, options: ScoreShardOptions, read: Budget) {
+    this.#source = source;
+    this.#options = options;
+    this.#read = read;
+  }
+
+  async *samples(): AsyncGenerator<RawSample, void, undefined> {
+    const { shard, signal, limit, gunzip } = this.#options;
+    const bytes = this.#source.stream({ signal })[Symbol.asyncIterator]();
+    let seen = 0;
+    try {
+      for await (const sample of readSamples(this.#chunks(bytes), { shard, signal, gunzip })) {
+        // Looked at before it is taken, so that a limit equal to the shard's length does not count as a cut.
+        if (limit !== undefined && seen >= limit) {
+          this.cut = true;
+          return;
+        }
+        seen++;
+        await this.#read.take(sizeOf(sample));
+        yield sample;
+      }
+      // An archive may end before its file does: the rest belongs to the input's hash.
+      for await (const _ of this.#chunks(bytes));
+    } catch (error) {
+      if (error instanceof ShardError && error.problem === 'truncated') this.truncated = error;
+      else throw error;
+    } finally {
+      await bytes.return?.();
+    }
+  }
+
+  /** The chunks left in `bytes`; ending the loop over them early does not close it. */
+  async *#chunks(bytes: AsyncIterator<Uint8Array>): AsyncGenerator<Uint8Array, void, undefined> {
+    while (!this.readToEnd) {
+      const next = await bytes.next();
+      if (next.done) {
+        this.readToEnd = true;
+        return;
+      }
+      this.#options.onBytes?.(next.value);
+      yield next.value;
+    }
+  }
+}
+
+function sizeOf(raw: RawSample): number {
+  return raw.members.reduce((sum, { bytes }) => sum + bytes.length, 0);
+}
+
+async function prepare(raw: RawSample, options: ScoreShardOptions, budget: Budget): Promise<Prepared> {
+  if (options.draw !== undefined && !options.draw(raw.key)) return { passedOver: true };
+  const pairing = { ...options.pair, shardBase: options.shard };
+  try {
+    const pair = toPair(raw, pairing);
+    const { models, decoder } = options;
+    const encoded = models.map((model) => model.tokenizer.encode(pair.caption));
+    const header = sniff(pair.image);
+    const inputs = await budget.use(header.width * header.height, async () => {
+      const picture = await decoder.decode(pair.image, header, { fit: options.fit });
+      return models.map((model) => {
+        const input = new Float32Array(inputLength(model.preprocess));
+        preprocess(picture, model.preprocess, input);
+        return input;
+      });
+    });
+    return {
+      pair,
+      width: pair.originalWidth ?? header.width,
+      height: pair.originalHeight ?? header.height,
+      pixels: inputs,
+      tokens: encoded.map((text) => text.ids),
+      truncated: encoded.map((text) => text.truncated),
+    };
+  } catch (error) {
+    if (!(error instanceof SampleError)) throw error;
+    const uid = uidIfKnown(raw, pairing);
+    return {
+      skip: {
+        key: raw.key,
+        ...(uid === undefined ? {} : { uid }),
+        reason: error.reason,
+        detail: error.message,
+      },
+    };
+  }
+}
+
+function rowOf(pair: Pair, width: number, height: number): ShardTable['rows'][number] {
+  return {
+    uid: pair.uid,
+    key: pair.key,
+    url: pair.url,
+    text: pair.caption,
+    original_width: width,
+    original_height: height,
+    sha256: pair.sha256,
+    face_bboxes: pair.faceBboxes,
+    carried: pair.carried,
+  };
+}
