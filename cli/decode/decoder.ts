@@ -20,7 +20,7 @@ import type {
 } from '../../src/image/types.ts';
 import { MAX_IMAGE_PIXELS } from '../../src/image/types.ts';
 import { toVisual } from '../../src/image/visual.ts';
-import { firstFrameOf } from '../../src/image/webp-frame.ts';
+import { placeFrame, singleFrame } from '../../src/image/webp-frame.ts';
 import { inflate } from './inflate.ts';
 
 /** Pictures differ, so sharp's cache only costs memory; several pictures at once beat several threads on one. */
@@ -50,6 +50,7 @@ export function createDecoder(): ImageDecoder {
           },
         );
       }
+      checkSize(raw, header);
       return visual
         ? toVisual(raw, header.orientation)
         : { width: raw.width, height: raw.height, data: raw.data };
@@ -106,36 +107,22 @@ async function decodeJpeg(bytes: Uint8Array, header: JpegHeader): Promise<RawPix
   // Only so does sharp leave the four inks as they are.
   if (header.components === 4) image.pipelineColourspace('cmyk').toColourspace('cmyk');
   const { data, info } = await image.raw().toBuffer({ resolveWithObject: true });
-  checkSize(info, header);
   return header.components === 4
     ? cmykToRgb(data, info.width, info.height)
     : toRgb(data, info.width, info.height, info.channels);
 }
 
 async function decodeWebp(bytes: Uint8Array, header: WebpHeader): Promise<RawPixels> {
-  const image = sharp(header.animated ? firstFrameOf(bytes, header) : bytes, SHARP_OPTIONS);
-  const { data, info } = await image.raw().toBuffer({ resolveWithObject: true });
-  const { x0, y0, x1, y1 } = header.frame;
-  checkSize(info, { width: x1 - x0, height: y1 - y0 });
-  const raw = toRgb(data, info.width, info.height, info.channels);
-  if (info.width === header.width && info.height === header.height) return raw;
-  // A frame smaller than the canvas lies on transparent black.
-  const { width, height } = header;
-  const rgb = new Uint8Array(width * height * 3);
-  const alpha = new Uint8Array(width * height);
-  for (let y = 0; y < raw.height; y++) {
-    const at = (y0 + y) * width + x0;
-    rgb.set(raw.data.subarray(y * raw.width * 3, (y + 1) * raw.width * 3), at * 3);
-    if (raw.alpha) alpha.set(raw.alpha.subarray(y * raw.width, (y + 1) * raw.width), at);
-    else alpha.fill(255, at, at + raw.width);
-  }
-  return { width, height, data: rgb, alpha };
+  const { data, info } = await sharp(singleFrame(bytes, header), SHARP_OPTIONS)
+    .raw()
+    .toBuffer({ resolveWithObject: true });
+  return placeFrame(toRgb(data, info.width, info.height, info.channels), header);
 }
 
-function checkSize(info: { width: number; height: number }, header: { width: number; height: number }): void {
-  if (info.width === header.width && info.height === header.height) return;
+function checkSize(raw: RawPixels, header: ImageHeader): void {
+  if (raw.width === header.width && raw.height === header.height) return;
   throw new SampleError(
     'undecodable_image',
-    `the picture decodes to ${info.width}×${info.height}, its header says ${header.width}×${header.height}`,
+    `the picture decodes to ${raw.width}×${raw.height}, its header says ${header.width}×${header.height}`,
   );
 }

@@ -1,12 +1,34 @@
 /** One frame of an animated WebP as a still WebP of its own. */
 
-import type { WebpHeader } from './types.ts';
+import type { RawPixels, WebpHeader } from './types.ts';
+
+/** `bytes` where they hold one still picture, else the first frame by itself. */
+export function singleFrame(bytes: Uint8Array, header: WebpHeader): Uint8Array {
+  return header.animated ? firstFrameOf(bytes, header) : bytes;
+}
+
+/** The decoded first frame on its canvas; around a smaller frame the canvas is transparent black. */
+export function placeFrame(raw: RawPixels, header: WebpHeader): RawPixels {
+  const { width, height } = header;
+  const { x0, y0, x1, y1 } = header.frame;
+  if (!header.animated || (raw.width === width && raw.height === height)) return raw;
+  if (raw.width !== x1 - x0 || raw.height !== y1 - y0) return raw;
+  const data = new Uint8Array(width * height * 3);
+  const alpha = new Uint8Array(width * height);
+  for (let y = 0; y < raw.height; y++) {
+    const at = (y0 + y) * width + x0;
+    data.set(raw.data.subarray(y * raw.width * 3, (y + 1) * raw.width * 3), at * 3);
+    if (raw.alpha) alpha.set(raw.alpha.subarray(y * raw.width, (y + 1) * raw.width), at);
+    else alpha.fill(255, at, at + raw.width);
+  }
+  return { width, height, data, alpha };
+}
 
 /**
  * A WebP file with the first frame's bitstream alone: no animation, metadata or colour profile. Its pixels
  * are those of the frame rectangle, before any blending.
  */
-export function firstFrameOf(bytes: Uint8Array, header: WebpHeader): Uint8Array {
+function firstFrameOf(bytes: Uint8Array, header: WebpHeader): Uint8Array {
   const { x0, y0, x1, y1 } = header.frame;
   const parts: Uint8Array[] = [];
   if (header.alphaData) {

@@ -11,6 +11,8 @@ import type { WebpHeader } from './types.ts';
 
 /** libwebp's largest chunk payload: 2^32 less a header, less padding. */
 const MAX_PAYLOAD = 0xfffffff6;
+/** Animation, XMP, EXIF, alpha, ICC; libwebp refuses a file with any other. */
+const VALID_FLAGS = 0x3e;
 /** libwebp refuses canvases and frames of 2^32 pixels and more. */
 const MAX_AREA = 2 ** 32;
 
@@ -60,6 +62,7 @@ function readExtended(bytes: Uint8Array, limit: number): WebpHeader {
   const head = chunkAt(bytes, 12, limit);
   if (head.end - head.start < 10) throw undecodable("the WebP's extended header is too short");
   const flags = bytes[head.start]!;
+  if ((flags & ~VALID_FLAGS) !== 0) throw undecodable('the WebP has unknown flags');
   const animated = (flags & 2) !== 0;
   const width = u24le(bytes, head.start + 4) + 1;
   const height = u24le(bytes, head.start + 7) + 1;
@@ -110,11 +113,13 @@ function readFrame(
   if (chunk.end - chunk.start < 16) throw undecodable('a WebP frame is too short');
   const x0 = 2 * u24le(bytes, chunk.start);
   const y0 = 2 * u24le(bytes, chunk.start + 3);
+  const area = (u24le(bytes, chunk.start + 6) + 1) * (u24le(bytes, chunk.start + 9) + 1);
+  if (area >= MAX_AREA) throw undecodable('a WebP frame has an impossible size');
   const content = chunk.start + 16;
   if (content >= chunk.next) return undefined;
   // A frame that begins with any other chunk is none; libwebp goes on after its header.
   if (!BITSTREAMS.some((id) => has(bytes, content, id))) return undefined;
-  // The frame's own size is not looked at: libwebp goes by the bitstream's.
+  // Else the frame's own size does not count: libwebp goes by the bitstream's.
   const { stream, next } = readBitstream(bytes, content, chunk.next);
   const { width, height } = stream;
   if (x0 + width > canvasWidth || y0 + height > canvasHeight) {
