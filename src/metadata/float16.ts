@@ -4,9 +4,6 @@
  * Written out because `Float16Array` is missing from Node 22 and from some workers.
  */
 
-const SCRATCH_FLOAT = new Float32Array(1);
-const SCRATCH_BITS = new Uint32Array(SCRATCH_FLOAT.buffer);
-
 const INFINITY_32 = 0x7f800000;
 /** 65,536: from here on even rounding down would not fit. */
 const OVERFLOW_32 = 0x47800000;
@@ -34,7 +31,8 @@ export function toFloat16(values: Float32Array): Uint16Array<ArrayBuffer> {
 }
 
 function unusual(abs: number): number {
-  if (abs > INFINITY_32) return 0x7c00 | ((abs & 0x7fffff) >>> 13) || 0x7c00;
+  // A payload that is lost with the low bits must not leave an infinity behind.
+  if (abs > INFINITY_32) return 0x7c00 | ((abs & 0x7fffff) >>> 13 || 1);
   if (abs >= OVERFLOW_32) return 0x7c00;
   if (abs <= ROUNDS_TO_ZERO_32) return 0;
   const mantissa = (abs & 0x7fffff) | 0x800000;
@@ -48,15 +46,15 @@ function unusual(abs: number): number {
 /** The halves' values; every half is a float32, so nothing is rounded. */
 export function fromFloat16(halves: Uint16Array): Float32Array<ArrayBuffer> {
   const values = new Float32Array(halves.length);
-  for (let i = 0; i < halves.length; i++) values[i] = halfValue(halves[i]);
+  // Through the bits, since an engine may change a NaN that passes as a number.
+  const bits = new Uint32Array(values.buffer);
+  for (let i = 0; i < halves.length; i++) {
+    const half = halves[i];
+    const exponent = (half >>> 10) & 0x1f;
+    const mantissa = half & 0x3ff;
+    if (exponent === 0) values[i] = (half & 0x8000 ? -1 : 1) * mantissa * 2 ** -24;
+    else
+      bits[i] = ((half & 0x8000) << 16) | ((exponent === 31 ? 255 : exponent + 112) << 23) | (mantissa << 13);
+  }
   return values;
-}
-
-function halfValue(half: number): number {
-  const exponent = (half >>> 10) & 0x1f;
-  const mantissa = half & 0x3ff;
-  if (exponent === 0) return (half & 0x8000 ? -1 : 1) * mantissa * 2 ** -24;
-  SCRATCH_BITS[0] =
-    ((half & 0x8000) << 16) | ((exponent === 31 ? 255 : exponent + 112) << 23) | (mantissa << 13);
-  return SCRATCH_FLOAT[0];
 }

@@ -70,3 +70,21 @@ export function parseUids(
     }
   }
 }
+
+/** The score at place `int(n · fraction)` of all scores in descending order; −∞ where that keeps every number. */
+export function fractionThreshold(scores: readonly Scores[], fraction: number): number {
+  const n = scores.reduce((sum, part) => sum + part.length, 0);
+  const wide = scores.some((part) => part instanceof Float64Array);
+  const all = new (wide ? Float64Array : Float32Array)(n);
+  let at = 0;
+  for (const part of scores) {
+    all.set(part, at);
+    at += part.length;
+  }
+  // Typed arrays sort NaN last in ascending order, so the numbers come first.
+  all.sort();
+  let numbers = n;
+  while (numbers > 0 && Number.isNaN(all[numbers - 1])) numbers--;
+  const place = Math.trunc(n * fraction);
+  return place >= numbers ? Number.NEGATIVE_INFINITY : all[numbers - 1 - place];
+}

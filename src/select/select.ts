@@ -3,7 +3,15 @@ import type { Folder } from '../io/bytes.ts';
 import type { ParquetFile } from '../metadata/parquet-read.ts';
 import { countDistinct, sortUids, UidList, type Uids } from '../subset/uids.ts';
 import { chooseColumn, incomplete, openMetadata, unvouched } from './folders.ts';
-import { copyScores, inType, parseUids, readScores, type Scores, scoreType } from './scores.ts';
+import {
+  copyScores,
+  fractionThreshold,
+  inType,
+  parseUids,
+  readScores,
+  type Scores,
+  scoreType,
+} from './scores.ts';
 
 export interface SelectOptions {
   /** The score to select by: a column, or a slug. Default: the only `clip_…_similarity_score` there is. */
@@ -38,8 +46,8 @@ export interface Selection {
 /**
  * Selects rows of metadata by a score, as DataComp's `clip_score` baseline does.
  *
- * - A threshold is rounded to each file's column type first: against float32, 0.3 keeps a score stored as
- *   0.30000001192…, which is less than 0.3 in double for 0.24, 0.26, 0.29, 0.32 or 0.7.
+ * - A threshold is rounded to each file's column type first: the float32 nearest to 0.24 lies below 0.24, so a
+ *   comparison in double would lose rows that score 0.24 (and 0.26, 0.29, 0.32, 0.7).
  * - A fraction f of n rows takes the score at place `int(n · f)` of the descending order as the threshold, so
  *   one row more than n · f is kept, and every tie with it. f = 1 keeps all (DataComp's index is out of range).
  *   A NaN sorts below all numbers; where the place falls on one, every number is kept.
@@ -119,22 +127,4 @@ async function allScores(files: readonly ParquetFile[], column: string): Promise
   const scores: Scores[] = [];
   for (const file of files) scores.push(await readScores(file, column));
   return scores;
-}
-
-/** The score at place `int(n · fraction)` of all scores in descending order; −∞ where that keeps every number. */
-export function fractionThreshold(scores: readonly Scores[], fraction: number): number {
-  const n = scores.reduce((sum, part) => sum + part.length, 0);
-  const wide = scores.some((part) => part instanceof Float64Array);
-  const all = new (wide ? Float64Array : Float32Array)(n);
-  let at = 0;
-  for (const part of scores) {
-    all.set(part, at);
-    at += part.length;
-  }
-  // Typed arrays sort NaN last in ascending order, so the numbers come first.
-  all.sort();
-  let numbers = n;
-  while (numbers > 0 && Number.isNaN(all[numbers - 1])) numbers--;
-  const place = Math.trunc(n * fraction);
-  return place >= numbers ? Number.NEGATIVE_INFINITY : all[numbers - 1 - place];
 }

@@ -189,12 +189,12 @@ class Copier {
       return 0;
     }
     const copies = this.#subset.count(uid);
-    for (let copy = 0; copy < copies; copy++) await this.#write(sample, uid);
+    for (let copy = 0; copy < copies; copy++) await this.#write(sample, uid, copy);
     this.#found[index] = 1;
     return copies;
   }
 
-  async #write(sample: RawSample, uid: string): Promise<void> {
+  async #write(sample: RawSample, uid: string, copy: number): Promise<void> {
     const isSafe = sample.members.every(({ name }) => isSafeMemberName(name));
     const byUid = this.#options.names === 'uid';
     const base = byUid || !isSafe ? uid : sample.key;
@@ -205,11 +205,12 @@ class Copier {
         mtime,
       }));
     await this.#writer.makeRoom(named(base));
-    let j = 0;
-    let key = byUid ? `${base}-0` : base;
+    const first = byUid ? copy : 0;
+    let j = first;
+    let key = byUid ? `${base}-${j}` : base;
     while (this.#writer.has(key)) key = `${base}-${++j}`;
     if (!isSafe) this.report.unsafe++;
-    else if (j > 0) this.report.renamed++;
+    else if (j > first) this.report.renamed++;
     await this.#writer.write(key, named(key));
   }
 }
