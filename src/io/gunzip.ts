@@ -1,9 +1,9 @@
 /**
  * Gzip, found by content and never by name.
  *
- * Contract: streams of several gzip members work (pigz and `cat a.gz b.gz` make them); bytes after the last member
- * that are no gzip are ignored, as gzip(1) does. What was whole before a cut is yielded before `truncated` is
- * thrown. Input is fed in slices, so that a bomb holds at most SLICE × 1032 bytes (deflate's limit) at a time;
+ * Contract: streams of several gzip members work (pigz and `cat a.gz b.gz` make them); zeros behind the last member
+ * are ignored, as gzip(1) and Python do, and what else lies there may be ignored or be `corrupt`: a tar has ended
+ * before it. What was whole before a cut is yielded before `truncated` is thrown. Input is fed in slices, so that a bomb holds at most SLICE × 1032 bytes (deflate's limit) at a time;
  * there is no cap on the total, only the tar reader's caps on one member.
  *
  * The web's own `DecompressionStream` is not used: by its specification it refuses what follows the first member,
@@ -55,14 +55,12 @@ export async function* gunzipAnywhere(
   shard: string,
 ): AsyncGenerator<Uint8Array, void, undefined> {
   const inflater = new Inflater();
-  for await (const chunk of stream) {
-    for (let at = 0; at < chunk.length && !inflater.finished; at += SLICE) {
-      const { pieces, failure } = inflater.push(chunk.subarray(at, at + SLICE));
-      yield* pieces;
-      if (failure !== undefined) {
-        const details = { shard, cause: failure, hint: 'Download or write it again' };
-        throw new ShardError('corrupt', `the gzip stream is damaged: ${messageOf(failure)}`, details);
-      }
+  for await (const slice of inSlices(stream, SLICE)) {
+    const { pieces, failure } = inflater.push(slice);
+    yield* pieces;
+    if (failure !== undefined) {
+      const details = { shard, cause: failure, hint: 'Download or write it again' };
+      throw new ShardError('corrupt', `the gzip stream is damaged: ${messageOf(failure)}`, details);
     }
     if (inflater.finished) return;
   }
@@ -128,7 +126,8 @@ class Inflater {
   push(slice: Uint8Array): { pieces: Uint8Array[]; failure?: unknown } {
     this.#pieces = [];
     try {
-      this.#flate.push(slice, false);
+      // A copy, since fflate may keep what it cannot use yet and the slice is the source's.
+      this.#flate.push(new Uint8Array(slice), false);
     } catch (error) {
       // A bad header can only be met at the very start or behind a whole member; behind one it is mere padding.
       const isHeader = (error as { code?: number }).code === FlateErrorCode.InvalidHeader;
@@ -150,6 +149,37 @@ class Inflater {
   #started(): boolean {
     return this.#seen || this.#members > 0 || this.#pieces.length > 0;
   }
+}
+
+/**
+ * The same bytes in slices of `size`, the last one shorter: a decompressor pays for every call, and a source may give
+ * a byte at a time. Slices are valid until the next one is asked for.
+ */
+export async function* inSlices(stream: AsyncIterable<Uint8Array>, size: number): AsyncGenerator<Uint8Array> {
+  const buffer = new Uint8Array(size);
+  let used = 0;
+  try {
+    for await (const chunk of stream) {
+      for (let at = 0; at < chunk.length; ) {
+        const take = Math.min(size - used, chunk.length - at);
+        if (take === size) yield chunk.subarray(at, at + take);
+        else {
+          buffer.set(chunk.subarray(at, at + take), used);
+          used += take;
+        }
+        at += take;
+        if (used === size) {
+          yield buffer;
+          used = 0;
+        }
+      }
+    }
+  } catch (error) {
+    // What came before a failing source still counts.
+    if (used > 0) yield buffer.subarray(0, used);
+    throw error;
+  }
+  if (used > 0) yield buffer.subarray(0, used);
 }
 
 async function* withHead(head: Uint8Array, rest: AsyncIterator<Uint8Array>): AsyncGenerator<Uint8Array> {
