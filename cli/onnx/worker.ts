@@ -29,7 +29,10 @@ async function main(): Promise<void> {
     port.postMessage(response, buffers);
   };
   try {
-    const session = await createRuntimeSession(workerData as RuntimeSpec);
+    const spec = workerData as RuntimeSpec;
+    const session = await createRuntimeSession(spec);
+    // The runtime has made its own copy; without this the bytes live as long as the thread.
+    delete spec.weights;
     port.on('message', async ({ id, feeds }: Request) => {
       try {
         if (feeds === undefined) await session.release();
