@@ -221,6 +221,22 @@ function isBlank(byte: number): boolean {
   return byte === 0x20 || (byte >= 0x09 && byte <= 0x0d);
 }
 
+const MAGICS: [string, string][] = [
+  ['BZh', 'It is packed with bzip2, which is not read'],
+  ['\xfd7zXZ\0', 'It is packed with xz, which is not read'],
+  ['\x28\xb5\x2f\xfd', 'It is packed with zstd, which is not read'],
+  ['PK\x03\x04', 'It is a zip archive'],
+  ['PAR1', 'It is a parquet file'],
+  ['version https://git-lfs', 'It is a pointer of Git LFS: run git lfs pull'],
+  ['<', 'It looks like a web page: the download went wrong'],
+];
+
+/** What a file that is no tar seems to be instead, as a hint. */
+export function lookalike(start: Uint8Array): string | undefined {
+  const text = latin(start, 0, Math.min(32, start.length));
+  return MAGICS.find(([magic]) => text.startsWith(magic))?.[1];
+}
+
 /** A name for a message: quoted, and not longer than a line. */
 export function quoteName(name: string): string {
   return JSON.stringify(name.length > 120 ? `${name.slice(0, 120)}…` : name);

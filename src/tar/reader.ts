@@ -23,6 +23,7 @@ import {
   hasData,
   hasMagic,
   isZeroBlock,
+  lookalike,
   MAX_EXTENDED_CHAIN,
   MAX_EXTENDED_HEADER,
   MAX_NAME,
@@ -159,7 +160,12 @@ class Members {
     const block = await this.#reader.read(BLOCK);
     if (offset === 0 && block.length === 0) throw this.#error('empty', 'the file has no bytes', 0);
     if (offset === 0 && block.length < BLOCK) {
-      throw this.#error('not_a_tar', `the file has ${block.length} bytes, less than one tar block`, 0);
+      throw this.#error(
+        'not_a_tar',
+        `the file has ${block.length} bytes, less than one tar block`,
+        0,
+        lookalike(block),
+      );
     }
     if (block.length === 0 && !inChain) return undefined;
     if (block.length < BLOCK) throw this.#cut('inside a header');
@@ -223,7 +229,7 @@ class Members {
 
   #badHeader(block: Uint8Array, offset: number): ShardError {
     if (offset === 0 && !hasMagic(block)) {
-      return this.#error('not_a_tar', 'the file does not begin with a tar header', offset);
+      return this.#error('not_a_tar', 'the file does not begin with a tar header', offset, lookalike(block));
     }
     return this.#error('corrupt', 'a header has a wrong checksum', offset);
   }
@@ -232,8 +238,8 @@ class Members {
     return this.#error('truncated', `the tar ends ${where}`, this.#reader.offset);
   }
 
-  #error(problem: ShardProblem, message: string, offset: number): ShardError {
-    return new ShardError(problem, message, { shard: this.#shard, offset });
+  #error(problem: ShardProblem, message: string, offset: number, hint?: string): ShardError {
+    return new ShardError(problem, message, { shard: this.#shard, offset, hint });
   }
 }
 

@@ -3,7 +3,7 @@
  * with the tokens NaN, Infinity and -Infinity, that pandas leaves where a caption or size was missing. Those become
  * null. Nothing else is lenient.
  */
-import type { Json } from '../metadata/table.ts';
+export type Json = null | boolean | number | string | Json[] | { [name: string]: Json };
 
 export interface JsonObject {
   [name: string]: Json;

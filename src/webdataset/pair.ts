@@ -6,9 +6,8 @@ import { sha256 } from '@noble/hashes/sha2.js';
 import { bytesToHex } from '@noble/hashes/utils.js';
 import { messageOf, SampleError } from '../errors.ts';
 import { gunzipMember } from '../io/gunzip.ts';
-import type { Json } from '../metadata/table.ts';
 import { encodeName } from '../tar/format.ts';
-import { fieldOf, isTooDeep, type JsonObject, parseJsonObject } from './json.ts';
+import { fieldOf, isTooDeep, type Json, type JsonObject, parseJsonObject } from './json.ts';
 import { DEFAULT_CAPS, type RawSample } from './samples.ts';
 
 export interface PairOptions {

@@ -115,6 +115,13 @@ describe('refuses by name', () => {
     }
   });
 
+  test('what a file is instead is a hint', async () => {
+    const pointer = encodeName('version https://git-lfs.github.com/spec/v1\noid sha256:00\n');
+    expect(String((await list(pieces(pointer, [64]))).error)).toContain('git lfs pull');
+    const zstd = Uint8Array.of(0x28, 0xb5, 0x2f, 0xfd, ...Array(600).fill(7));
+    expect(String((await list(pieces(zstd, [64]))).error)).toContain('zstd');
+  });
+
   test('an error of the source keeps its type or gets one', async () => {
     const broken = async function* (error: Error): AsyncGenerator<Uint8Array> {
       yield member().slice(0, 600);
