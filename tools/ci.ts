@@ -72,6 +72,17 @@ await step('tests', async () => {
   totals.skipped += result.numPendingTests + result.numTodoTests;
   if (run.exitCode !== 0) throw new Error(`vitest ended with ${run.exitCode}`);
 });
+await step('the packed package, installed in an empty folder', async () => {
+  const project = path.join(scratch, 'project');
+  await fs.mkdirp(project);
+  await $`npm pack --pack-destination ${scratch}`;
+  const tarball = (await fs.readdir(scratch)).find((name) => name.endsWith('.tgz'));
+  const install = $({ cwd: project, env: { ...process.env, ONNXRUNTIME_NODE_INSTALL: 'skip' } });
+  await fs.writeJson(path.join(project, 'package.json'), {});
+  await install`npm install --no-audit --no-fund ${path.join(scratch, tarball ?? '')}`;
+  const help = await install`npx shardsieve --help`;
+  if (!help.stdout.includes('filter')) throw new Error(`npx shardsieve --help said: ${help.stdout}`);
+});
 await step('the demo, as the README has it', async () => {
   const out = path.join(scratch, 'demo');
   await inherit`npm run --silent demo -- --out ${out}`;

@@ -8,7 +8,7 @@ const BAR_WIDTH = 24;
 
 /**
  * Shards and samples done, samples a second, time left: a bar on a terminal, plain lines otherwise, nothing with
- * `--quiet`. Time left goes by bytes, which are known beforehand, and only by the bytes read in this run.
+ * `--quiet`. Time left goes by bytes, which are known beforehand: those behind the last sample that came out, not those read ahead.
  */
 export class Progress {
   readonly #terminal: Terminal;
@@ -17,7 +17,9 @@ export class Progress {
   readonly #started = performance.now();
   #doneShards = 0;
   #samples = 0;
-  #bytes = 0;
+  /** Bytes of the shards that are done, and of the current one behind the last sample. */
+  #doneBytes = 0;
+  #position = 0;
   #lastDrawn: number;
   #drawn = false;
 
@@ -30,17 +32,22 @@ export class Progress {
   }
 
   addBytes(bytes: number): void {
-    this.#bytes += bytes;
+    this.#position += bytes;
     this.#tick();
   }
 
-  addSample(): void {
+  /** `position`: bytes of the current shard behind this sample, where known. */
+  addSample(position?: number): void {
     this.#samples++;
+    if (position !== undefined) this.#position = position;
     this.#tick();
   }
 
-  shardDone(): void {
+  /** `bytes`: the size of the shard's input, where known. */
+  shardDone(bytes?: number): void {
     this.#doneShards++;
+    this.#doneBytes += bytes ?? this.#position;
+    this.#position = 0;
     this.#tick();
   }
 
@@ -87,7 +94,7 @@ export class Progress {
 
   #share(): number | undefined {
     if (this.#totalBytes === undefined || this.#totalBytes === 0) return undefined;
-    return Math.min(1, this.#bytes / this.#totalBytes);
+    return Math.min(1, (this.#doneBytes + this.#position) / this.#totalBytes);
   }
 
   #clear(): void {

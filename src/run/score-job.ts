@@ -202,11 +202,10 @@ async function runShard(
       gunzip: job.gunzip,
       pair: job.pair,
       embeddings: job.embeddings,
-      onSample: (outcome) => job.onEvent({ type: 'sample', outcome }),
+      onSample: (outcome, position) => job.onEvent({ type: 'sample', outcome, position }),
       onBytes: (bytes) => {
         totals.bytesRead += bytes.byteLength;
         hash.update(bytes);
-        job.onEvent({ type: 'bytes', bytes: bytes.byteLength });
       },
       ...(Number.isFinite(left) ? { limit: left } : {}),
       ...(draw === undefined ? {} : { draw: (key: string) => draw(shard, key) }),
@@ -221,13 +220,14 @@ async function runShard(
     job.onEvent({
       type: 'shard',
       shard,
+      bytes: item.identity.size,
       state: scored.truncated ? 'truncated' : 'done',
       ...(scored.truncated ? { message: scored.truncated.message } : {}),
     });
     return scored.counts.seen + scored.counts.passedOver;
   } catch (error) {
     if (!(error instanceof ShardError)) throw error;
-    fail(job, totals, shard, error);
+    fail(job, totals, shard, error, item.identity.size);
     return 0;
   }
 }
@@ -315,9 +315,9 @@ async function hashOf(job: ScoreJob, source: ByteSource): Promise<string> {
   return hash.digest();
 }
 
-function fail(job: ScoreJob, totals: ScoreTotals, shard: string, error: ShardError): void {
+function fail(job: ScoreJob, totals: ScoreTotals, shard: string, error: ShardError, bytes?: number): void {
   totals.shards.failed.push({ shard, problem: error.problem, message: error.message });
-  job.onEvent({ type: 'shard', shard, state: 'failed', message: error.message });
+  job.onEvent({ type: 'shard', shard, bytes, state: 'failed', message: error.message });
 }
 
 function sumSizes(plan: readonly Planned[]): number | undefined {

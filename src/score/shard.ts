@@ -42,8 +42,9 @@ export interface ScoreShardOptions {
   limit?: number;
   /** A pilot: score only those samples for which this holds; the others are counted in `passedOver`. */
   draw?: (key: string) => boolean;
-  onSample?: (outcome: 'scored' | 'skipped' | 'passed_over') => void;
-  /** Every chunk of the stored bytes, in order: for progress and hashing. */
+  /** `position`: stored bytes of the shard that had been read when the sample was. */
+  onSample?: (outcome: 'scored' | 'skipped' | 'passed_over', position: number) => void;
+  /** Every chunk of the stored bytes, in order: for hashing. */
   onBytes?: (bytes: Uint8Array) => void;
   signal?: AbortSignal;
 }
@@ -84,6 +85,12 @@ type Prepared =
   | { skip: Skipped }
   | { passedOver: true };
 
+/** A sample and the stored bytes of the shard that had been read when it was whole. */
+interface Read {
+  raw: RawSample;
+  position: number;
+}
+
 /**
  * Scores one shard: tar → samples → pictures and tokens → towers → rows, with bounded look-ahead between the
  * stages and every sample accounted for. Rows stand in the shard's order.
@@ -100,28 +107,29 @@ export async function scoreShard(source: ByteSource, options: ScoreShardOptions)
     counts.captionsTruncated[model.slug] = 0;
     return new ClipCollector(model, options.embeddings);
   });
-  const skip = (line: Skipped): void => {
+  const skip = (line: Skipped, position: number): void => {
     counts.seen++;
     counts.skipped[line.reason] = (counts.skipped[line.reason] ?? 0) + 1;
     skipped.push(line);
-    options.onSample?.('skipped');
+    options.onSample?.('skipped', position);
   };
 
   const read = new Budget(READ_BYTES);
   const decoded = new Budget(DECODED_PIXELS);
   const reader = new SampleReader(source, options, read);
   // Two batches ahead: while the towers run one, the next is being decoded.
-  const prepared = mapAhead(reader.samples(), 2 * IMAGE_BATCH, (raw) =>
-    prepare(raw, options, decoded).finally(() => read.give(sizeOf(raw))),
-  );
+  const prepared = mapAhead(reader.samples(), 2 * IMAGE_BATCH, async ({ raw, position }) => ({
+    position,
+    ...(await prepare(raw, options, decoded).finally(() => read.give(sizeOf(raw)))),
+  }));
   const scorable = async function* () {
     for await (const item of prepared) {
       if (signal?.aborted) throw new CancelledError();
       if ('pair' in item) yield item;
-      else if ('skip' in item) skip(item.skip);
+      else if ('skip' in item) skip(item.skip, item.position);
       else {
         counts.passedOver++;
-        options.onSample?.('passed_over');
+        options.onSample?.('passed_over', item.position);
       }
     }
   };
@@ -138,7 +146,7 @@ export async function scoreShard(source: ByteSource, options: ScoreShardOptions)
       counts.seen++;
       counts.scored++;
       rows.push(rowOf(item.pair, item.width, item.height));
-      options.onSample?.('scored');
+      options.onSample?.('scored', item.position);
     }
   }
   if (signal?.aborted) throw new CancelledError();
@@ -147,7 +155,10 @@ export async function scoreShard(source: ByteSource, options: ScoreShardOptions)
 
   const truncated = reader.truncated;
   if (truncated?.where.key !== undefined) {
-    skip({ key: truncated.where.key, reason: 'truncated' satisfies SkipReason, detail: truncated.message });
+    skip(
+      { key: truncated.where.key, reason: 'truncated' satisfies SkipReason, detail: truncated.message },
+      reader.position,
+    );
   }
   return {
     table: { rows, clips },
@@ -164,6 +175,8 @@ class SampleReader {
   truncated: ShardError | undefined;
   cut = false;
   readToEnd = false;
+  /** Stored bytes read. */
+  position = 0;
   readonly #source: ByteSource;
   readonly #options: ScoreShardOptions;
   readonly #read: Budget;
@@ -174,7 +187,7 @@ class SampleReader {
     this.#read = read;
   }
 
-  async *samples(): AsyncGenerator<RawSample, void, undefined> {
+  async *samples(): AsyncGenerator<Read, void, undefined> {
     const { shard, signal, limit, gunzip } = this.#options;
     const bytes = this.#source.stream({ signal })[Symbol.asyncIterator]();
     let seen = 0;
@@ -187,7 +200,7 @@ class SampleReader {
         }
         seen++;
         await this.#read.take(sizeOf(sample));
-        yield sample;
+        yield { raw: sample, position: this.position };
       }
       // An archive may end before its file does: the rest belongs to the input's hash.
       for await (const _ of this.#chunks(bytes));
@@ -207,6 +220,7 @@ class SampleReader {
         this.readToEnd = true;
         return;
       }
+      this.position += next.value.byteLength;
       this.#options.onBytes?.(next.value);
       yield next.value;
     }
