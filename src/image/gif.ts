@@ -64,7 +64,8 @@ export function readGifHeader(bytes: Uint8Array): GifHeader {
   let palette = global;
   if (frameFlags & 0x80) {
     const local = cursor.take(3 << ((frameFlags & 7) + 1));
-    palette = needsPalette(local) ? local : undefined;
+    // A local identity grey palette is none; Pillow then paints with the global one, if there is one.
+    if (needsPalette(local)) palette = local;
   }
   const codeBits = cursor.take(1)[0];
   if (codeBits === undefined) throw undecodable('the GIF ends before its first frame');
