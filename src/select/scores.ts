@@ -1,6 +1,6 @@
 import { MetadataError } from '../errors.ts';
 import type { ParquetFile } from '../metadata/parquet-read.ts';
-import { parseUid } from '../subset/uids.ts';
+import { parseUid } from './uids.ts';
 
 /** A parquet's scores in the column's own type; a null is NaN. */
 export type Scores = Float32Array<ArrayBuffer> | Float64Array<ArrayBuffer>;

@@ -1,7 +1,6 @@
 import { UsageError } from '../errors.ts';
 import type { Folder } from '../io/bytes.ts';
 import type { ParquetFile } from '../metadata/parquet-read.ts';
-import { countDistinct, sortUids, UidList, type Uids } from '../subset/uids.ts';
 import { chooseColumn, incomplete, openMetadata, unvouched } from './folders.ts';
 import {
   copyScores,
@@ -12,6 +11,7 @@ import {
   type Scores,
   scoreType,
 } from './scores.ts';
+import { countDistinct, sortUids, UidList, type Uids } from './uids.ts';
 
 export interface SelectOptions {
   /** The score to select by: a column, or a slug. Default: the only `clip_…_similarity_score` there is. */

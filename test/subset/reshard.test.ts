@@ -1,10 +1,10 @@
 import { describe, expect, it } from 'vitest';
 import { CancelledError, OutputError, UsageError } from '../../src/errors.ts';
 import { memorySource } from '../../src/io/memory.ts';
+import { parseUidText, type Uids, wordsOf } from '../../src/select/uids.ts';
 import { type ReshardInput, type ReshardOptions, reshard } from '../../src/subset/reshard.ts';
 import { parseShardFormat } from '../../src/subset/shard-names.ts';
 import { UidSet } from '../../src/subset/uid-set.ts';
-import { parseUidText, type Uids, wordsOf } from '../../src/subset/uids.ts';
 import { readTar } from '../../src/tar/reader.ts';
 import { uidFromKey } from '../../src/webdataset/pair.ts';
 import { MemoryFolder } from '../helpers/memory-folder.ts';
