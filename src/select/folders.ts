@@ -114,7 +114,7 @@ export async function unvouched(own: OpenedMetadata['own'], column: string): Pro
 
 export function incomplete(label: string, shards: readonly string[]): MetadataError {
   return new MetadataError(`${label} holds ${list(shards)} not fully written, so rows would be missing`, {
-    hint: 'Run score again to finish them, or leave them out on purpose (--allow-incomplete)',
+    hint: 'Run score again to finish them',
   });
 }
 

@@ -46,7 +46,7 @@ export async function prepareOutput(folder: Folder, names: ShardNames, overwrite
   const isOurs = meta?.['created_by'] === CREATED_BY;
   if (files.length > 0 && !isOurs && !overwrite) {
     throw new OutputError(`${folder.label} is not empty, and Shardsieve did not write it`, {
-      hint: 'Choose an empty folder, or use --overwrite to replace its shards',
+      hint: 'Choose a new or an empty folder',
     });
   }
   await writeFile(folder, META, encode({ created_by: CREATED_BY, complete: false }));

@@ -1,4 +1,4 @@
-import { CancelledError, ShardError, type SkipReason } from '../errors.ts';
+import { CancelledError, ShardError, type SkipReason, UsageError } from '../errors.ts';
 import type { ByteSource, Folder } from '../io/bytes.ts';
 import type { Gunzip } from '../io/gunzip.ts';
 import { isSafeMemberName } from '../tar/names.ts';
@@ -90,6 +90,7 @@ export async function reshard(
   options: ReshardOptions = {},
 ): Promise<ReshardReport> {
   const names = parseShardFormat(options.shardFormat ?? DEFAULT_SHARD_FORMAT);
+  if (Array.isArray(inputs)) refuseOwnInputs(inputs, out);
   await prepareOutput(out, names, options.overwrite ?? false);
   const writer = new ShardWriter(out, {
     names,
@@ -109,6 +110,17 @@ export async function reshard(
     throw error;
   }
   return copier.finish();
+}
+
+/**
+ * Earlier shards of the output folder are removed, which must not be the inputs. Only names are seen here; a
+ * platform that knows of links has to look further.
+ */
+function refuseOwnInputs(inputs: readonly ReshardInput[], out: Folder): void {
+  const folder = out.label.replace(/\/+$/, '');
+  const own = inputs.find(({ source }) => source.name.slice(0, source.name.lastIndexOf('/')) === folder);
+  if (own)
+    throw new UsageError('a shard cannot be resharded into its own folder', { shard: own.source.name });
 }
 
 class Copier {

@@ -260,6 +260,17 @@ describe('the files beside the shards', () => {
 });
 
 describe('inputs that fail', () => {
+  it('are not the output folder’s own shards, which a new run removes', async () => {
+    const { folder } = await run(await pool(), [a, b], {}, new MemoryFolder('out/shards'));
+    const before = new Map(folder.files);
+    const own = {
+      shard: '00000000',
+      source: memorySource('out/shards/00000000.tar', folder.files.get('00000000.tar')!),
+    };
+    await expect(run([own], [a], {}, folder)).rejects.toThrow(/into its own folder/);
+    expect(folder.files).toEqual(before);
+  });
+
   it('stand in the report, and the others go on', async () => {
     const [first, second] = await pool();
     const bytes = await makeTar([...makeSample('k0', a), ...makeSample('k1', b)]);
