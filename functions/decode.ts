@@ -15,6 +15,7 @@ import type { DecodeOptions, ImageDecoder, ImageHeader, Pixels, RawPixels } from
 import { toVisual } from '../src/image/visual.ts';
 import { placeFrame, singleFrame } from '../src/image/webp-frame.ts';
 import { inflate } from './inflate.ts';
+import { whyInexact } from './jpeg-exact.ts';
 
 /** The compiled codecs, imported as modules: workerd compiles no WebAssembly from bytes. */
 export interface EdgeCodecs {
@@ -62,9 +63,8 @@ export function createEdgeDecoder(codecs: EdgeCodecs, limits: EdgeLimits = {}): 
     if (header.format === 'webp') {
       return placeFrame(await runCodec(webp, singleFrame(bytes, header), 'webp'), header);
     }
-    if (header.components === 4) {
-      throw new SampleError('unsupported_at_edge', 'the JPEG is CMYK, which the edge decoder does not read');
-    }
+    const inexact = whyInexact(bytes, header);
+    if (inexact) throw new SampleError('unsupported_at_edge', `the JPEG ${inexact}`);
     checkJpegTail(bytes, header);
     // mozjpeg fills a picture that is cut short with grey; Pillow refuses it.
     if (!hasEndMarker(bytes, header.scanOffset))

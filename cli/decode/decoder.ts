@@ -4,7 +4,7 @@
  */
 
 import sharp from 'sharp';
-import { messageOf, SampleError } from '../../src/errors.ts';
+import { CancelledError, messageOf, SampleError } from '../../src/errors.ts';
 import { cmykToRgb, toRgb } from '../../src/image/colour.ts';
 import { decodeGif } from '../../src/image/gif-pixels.ts';
 import { checkJpegTail } from '../../src/image/jpeg-tail.ts';
@@ -36,7 +36,7 @@ export function createDecoder(): ImageDecoder {
     name: `sharp ${sharp.versions['sharp'] ?? '?'} (vips ${sharp.versions.vips})`,
     async decode(bytes: Uint8Array, header: ImageHeader, options: DecodeOptions = {}): Promise<Pixels> {
       const visual = options.fit === 'visual';
-      options.signal?.throwIfAborted();
+      if (options.signal?.aborted) throw new CancelledError();
       let raw: RawPixels;
       try {
         raw = await decodeRaw(bytes, header, visual);

@@ -21,7 +21,15 @@ function isFrame(marker: number): boolean {
 }
 
 interface Walk {
-  frame?: { width: number; height: number; components: 1 | 3 | 4; sof: number; mcus: number };
+  frame?: {
+    width: number;
+    height: number;
+    components: 1 | 3 | 4;
+    sof: number;
+    mcus: number;
+    ids: number[];
+    sampling: number[];
+  };
   adobeTransform?: number;
   orientation?: number;
   icc: Uint8Array[];
@@ -69,7 +77,7 @@ function hasSegment(marker: number): boolean {
 
 function finish(walk: Walk, scanComponents: number, scanOffset: number): JpegHeader {
   if (!walk.frame) throw undecodable('the JPEG has a scan before its frame header');
-  const { width, height, components, sof } = walk.frame;
+  const { width, height, components, sof, ids, sampling } = walk.frame;
   if (width < 1 || height < 1) throw undecodable(`the JPEG says it is ${width}×${height}`);
   const { adobeTransform, orientation, restartInterval } = walk;
   const restarts = restartInterval === 0 ? 0 : Math.max(0, Math.ceil(walk.frame.mcus / restartInterval) - 1);
@@ -81,6 +89,8 @@ function finish(walk: Walk, scanComponents: number, scanOffset: number): JpegHea
     sof,
     adobeTransform,
     orientation,
+    ids,
+    sampling,
     restarts,
     scanComponents,
     scanOffset,
@@ -114,14 +124,20 @@ function readFrame(walk: Walk, marker: number, s: Uint8Array): void {
     walk.icc = [];
   }
   if (s.length > 6 && (s.length - 6) % 3 !== 0) throw undecodable("the JPEG's frame header has a bad length");
-  walk.frame = { width, height, components, sof: marker, mcus: countMcus(s, width, height, components) };
+  const ids: number[] = [];
+  const sampling: number[] = [];
+  for (let i = 0; i < components; i++) {
+    ids.push(s[6 + i * 3] ?? 0);
+    sampling.push(s[7 + i * 3] ?? 0);
+  }
+  const mcus = countMcus(sampling, width, height);
+  walk.frame = { width, height, components, sof: marker, mcus, ids, sampling };
 }
 
 /** MCUs of a scan with all components: blocks of 8 × 8, times the largest sampling factors if there are several. */
-function countMcus(s: Uint8Array, width: number, height: number, components: number): number {
+function countMcus(sampling: number[], width: number, height: number): number {
   let [h, v] = [1, 1];
-  for (let i = 0; components > 1 && i < components; i++) {
-    const factors = s[7 + i * 3] ?? 0;
+  for (const factors of sampling.length > 1 ? sampling : []) {
     h = Math.max(h, factors >> 4);
     v = Math.max(v, factors & 15);
   }

@@ -44,6 +44,10 @@ export interface JpegHeader extends HeaderBase {
   sof: number;
   /** The Adobe marker's colour transform: 0 none, 1 YCbCr, 2 YCCK. */
   adobeTransform?: number;
+  /** Ids of the frame's components, in its order. */
+  ids: number[];
+  /** Their sampling factors, horizontal in the high four bits. */
+  sampling: number[];
   /** Restart markers that the first scan should hold, 0 for none. */
   restarts: number;
   /** Components in the first scan; as many as the picture has where one scan holds it all. */
@@ -120,7 +124,8 @@ export interface ImageDecoder {
   readonly name: string;
   /**
    * Pixels of the first frame. `header` is what `sniff` read from the same bytes.
-   * Throws `SampleError` `undecodable_image`, `image_too_large` or `unsupported_at_edge`, nothing else.
+   * Throws `SampleError` `undecodable_image`, `image_too_large` or `unsupported_at_edge`; `CancelledError` where
+   * the signal has been raised before; nothing else.
    */
   decode(bytes: Uint8Array, header: ImageHeader, options?: DecodeOptions): Promise<Pixels>;
 }

@@ -22,6 +22,23 @@ describe('the decoder of the edge', () => {
     else expect(seen).toEqual(sha256 === undefined ? 'undecodable_image' : { width, height, sha256 });
   });
 
+  it.each([
+    ['4:4:0', (bytes: Uint8Array, frame: number) => bytes.fill(0x12, frame + 11, frame + 12)],
+    ['lossless', (bytes: Uint8Array, frame: number) => bytes.fill(0xc3, frame + 1, frame + 2)],
+    ['arithmetic', (bytes: Uint8Array, frame: number) => bytes.fill(0xc9, frame + 1, frame + 2)],
+  ])('says that it cannot give %s JPEGs exactly', async (_, change) => {
+    const bytes = pictureBytes('rgb.jpg');
+    const frame = bytes.findIndex((byte, i) => byte === 0xff && bytes[i + 1] === 0xc0);
+    expect(await look(decoder, change(bytes, frame))).toBe('unsupported_at_edge');
+  });
+
+  it('says that it cannot give an unfinished progressive JPEG exactly', async () => {
+    const bytes = pictureBytes('progressive.jpg');
+    const lastScan = bytes.findLastIndex((byte, i) => byte === 0xff && bytes[i + 1] === 0xda);
+    const unfinished = new Uint8Array([...bytes.subarray(0, lastScan), 0xff, 0xd9]);
+    expect(await look(decoder, unfinished)).toBe('unsupported_at_edge');
+  });
+
   it('reads on after a picture on which the codec gave up', async () => {
     const good = pictureBytes('rgb.jpg');
     const before = await look(decoder, good);
