@@ -76,7 +76,7 @@ await step('the packed package, installed in an empty folder', async () => {
   const project = path.join(scratch, 'project');
   await fs.mkdirp(project);
   await $`npm pack --pack-destination ${scratch}`;
-  const tarball = (await fs.readdir(scratch)).find((name) => name.endsWith('.tgz'));
+  const tarball = (await fs.readdir(scratch)).find((name: string) => name.endsWith('.tgz'));
   const install = $({ cwd: project, env: { ...process.env, ONNXRUNTIME_NODE_INSTALL: 'skip' } });
   await fs.writeJson(path.join(project, 'package.json'), {});
   await install`npm install --no-audit --no-fund ${path.join(scratch, tarball ?? '')}`;

@@ -25,6 +25,7 @@ export function demoCommand({ signal, done }: Context): Command {
       );
       const seconds = (performance.now() - started) / 1000;
       const { own, exchanged, paths, select } = totals;
+      const width = Math.max(...Object.values(paths).map((path) => path.length));
       if (json) {
         terminal.out(`${JSON.stringify({ ...filterSummary(totals, seconds), own, exchanged, paths })}\n`);
       } else {
@@ -40,9 +41,9 @@ export function demoCommand({ signal, done }: Context): Command {
             `  exchanged captions  ${kept(exchanged)}`,
             '',
             `Written in ${duration(seconds)}:`,
-            `  ${paths.metadata}   scores and embeddings, as DataComp's tools read them`,
-            `  ${paths.subset}   the uids that were kept`,
-            `  ${paths.shards}   the kept samples as new shards`,
+            `  ${paths.metadata.padEnd(width)}  scores and embeddings, as DataComp's tools read them`,
+            `  ${paths.subset.padEnd(width)}  the uids that were kept`,
+            `  ${paths.shards.padEnd(width)}  the kept samples as new shards`,
             '',
             'The demo model is for trying and testing. The same with the real checkpoint:',
             '  shardsieve filter YOUR_SHARDS --fraction 0.3 --out filtered',

@@ -22,8 +22,8 @@ export function watchRun(terminal: Terminal): Watcher {
       switch (event.type) {
         case 'plan': {
           const reused = event.reused > 0 ? `, ${count(event.reused)} of them already done` : '';
-          note(`${plural(event.shards, 'shard')}${reused}`);
           progress?.close();
+          if (progress === undefined || event.reused > 0) note(`${plural(event.shards, 'shard')}${reused}`);
           progress = new Progress(terminal, event.pending, event.bytes);
           break;
         }

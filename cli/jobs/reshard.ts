@@ -1,5 +1,8 @@
+import { realpath } from 'node:fs/promises';
 import { basename, dirname } from 'node:path';
+import { UsageError } from '../../src/errors.ts';
 import type { OnEvent } from '../../src/run/events.ts';
+import type { NamedSource } from '../../src/run/score-job.ts';
 import { readSubset } from '../../src/subset/npy.ts';
 import { type ReshardReport, reshard } from '../../src/subset/reshard.ts';
 import { UidSet } from '../../src/subset/uid-set.ts';
@@ -35,6 +38,7 @@ export async function reshardShards(options: ReshardOptions): Promise<ReshardRep
   const onEvent = options.onEvent ?? (() => {});
   const { only } = options;
   const sources = (await openShards(options)).filter(({ shard }) => only?.has(shard) ?? true);
+  await refuseOwnInputs(sources, options.out);
   const subset = new UidSet(
     await readSubset(openFolder(dirname(options.subset), { readOnly: true }), basename(options.subset)),
   );
@@ -67,4 +71,18 @@ export async function reshardShards(options: ReshardOptions): Promise<ReshardRep
         ...(error === undefined ? {} : { message: error.message }),
       }),
   });
+}
+
+/** A run into a folder that holds its own inputs would replace them. Links are followed. Throws `UsageError`. */
+async function refuseOwnInputs(sources: readonly NamedSource[], out: string): Promise<void> {
+  const target = await realpath(out).catch(() => undefined);
+  if (target === undefined) return;
+  const folders = new Set(sources.map(({ source }) => dirname(source.name)));
+  for (const folder of folders) {
+    if ((await realpath(folder).catch(() => undefined)) === target) {
+      throw new UsageError(`the new shards would be written among their inputs, in ${out}`, {
+        hint: 'Give another --out',
+      });
+    }
+  }
 }
