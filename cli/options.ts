@@ -47,10 +47,8 @@ export const SHARED = {
   model: () =>
     new Option(
       '-m, --model <model>',
-      'alias, hf-hub:org/name[@revision], local-dir:PATH or demo; repeat for several columns in one pass',
-    )
-      .argParser(repeated)
-      .default(undefined, 'datacomp-b32-256'),
+      'alias, hf-hub:org/name[@revision], local-dir:PATH or demo; repeat for several columns in one pass (default: datacomp-b32-256)',
+    ).argParser(repeated),
   slug: () =>
     new Option(
       '--slug <slug>',

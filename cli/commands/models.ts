@@ -1,5 +1,6 @@
 import { Command } from 'commander';
 import { parseClipConfig } from '../../src/clip/config.ts';
+import { DownloadError, ModelError } from '../../src/errors.ts';
 import { EXIT } from '../exit.ts';
 import { wantModels } from '../jobs/models.ts';
 import { selfTest } from '../jobs/self-test.ts';
@@ -65,7 +66,13 @@ function infoCommand({ signal, done }: Context): Command {
       const terminal = openTerminal({ quiet: false });
       // Looking at a model does not download it.
       const offline = { env: { ...process.env, HF_HUB_OFFLINE: '1' }, signal };
-      const resolved = await resolveModel(model, offline);
+      const resolved = await resolveModel(model, offline).catch((error: unknown) => {
+        if (!(error instanceof DownloadError)) throw error;
+        throw new ModelError(`${model} is not on this machine`, {
+          hint: `Run: shardsieve models pull ${model}`,
+          cause: error,
+        });
+      });
       const [{ slug, entry }] = await wantModels({ models: [model] }, offline);
       const config = parseClipConfig(JSON.stringify(resolved.configJson), resolved.configPath);
       const info = { slug, ...entry, architecture: config, weights: resolved.weightsPath };
