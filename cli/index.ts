@@ -4,7 +4,7 @@
  */
 export * from '../src/errors.ts';
 export type { OnEvent, RunEvent } from '../src/run/events.ts';
-export type { ScoreTotals } from '../src/run/score-job.ts';
+export type { ScoreTotals } from '../src/run/totals.ts';
 export type { ReshardReport } from '../src/subset/reshard.ts';
 export { VERSION } from '../src/version.ts';
 export {

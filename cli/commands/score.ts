@@ -1,5 +1,5 @@
 import { Command } from 'commander';
-import { checkTotals } from '../../src/run/score-job.ts';
+import { checkTotals } from '../../src/run/totals.ts';
 import { EXIT } from '../exit.ts';
 import { failedShards } from '../jobs/filter.ts';
 import { scoreShards } from '../jobs/score.ts';

@@ -1,6 +1,6 @@
 import { join } from 'node:path';
 import { AccountingError, ShardsieveError, UsageError } from '../../src/errors.ts';
-import { checkTotals, type ScoreTotals } from '../../src/run/score-job.ts';
+import { checkTotals, type ScoreTotals } from '../../src/run/totals.ts';
 import type { ReshardReport } from '../../src/subset/reshard.ts';
 import { type ReshardOptions, reshardShards } from './reshard.ts';
 import { type ScoreOptions, scoreShards } from './score.ts';

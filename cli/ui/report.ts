@@ -1,4 +1,4 @@
-import type { ScoreTotals } from '../../src/run/score-job.ts';
+import type { ScoreTotals } from '../../src/run/totals.ts';
 import type { ReshardReport } from '../../src/subset/reshard.ts';
 import type { SelectTotals } from '../jobs/select.ts';
 import { bytes, count, duration, percent, plural, rate } from './format.ts';

@@ -1,4 +1,4 @@
-import { AccountingError, CancelledError, isShardsieveError, messageOf, ShardError } from '../errors.ts';
+import { CancelledError, ShardError } from '../errors.ts';
 import type { Fit, ImageDecoder } from '../image/types.ts';
 import type { ByteSource, Folder, SourceIdentity } from '../io/bytes.ts';
 import type { Gunzip } from '../io/gunzip.ts';
@@ -10,6 +10,7 @@ import { type ScoredShard, type ScoreModel, scoreShard } from '../score/shard.ts
 import { VERSION } from '../version.ts';
 import type { PairOptions } from '../webdataset/pair.ts';
 import type { OnEvent } from './events.ts';
+import { addStats, emptyTotals, type ScoreTotals } from './totals.ts';
 
 /** A model that a run wants: what it is, known before anything is loaded, and how to load it. */
 export interface WantedModel {
@@ -60,29 +61,6 @@ export interface ScoreJob {
   now(): number;
   onEvent: OnEvent;
   signal?: AbortSignal;
-}
-
-export interface ScoreTotals {
-  seen: number;
-  scored: number;
-  skipped: { [reason: string]: number };
-  /** Samples of this run that a pilot did not draw. */
-  passedOver: number;
-  captionsTruncated: { [slug: string]: number };
-  shards: {
-    /** Scored in this run, the truncated ones among them. */
-    done: string[];
-    /** Found finished. */
-    reused: string[];
-    failed: { shard: string; problem: string; message: string }[];
-    truncated: string[];
-    /** Not reached, because a pilot ended before. */
-    untouched: string[];
-  };
-  /** Bytes read in this run. */
-  bytesRead: number;
-  /** Bytes of all inputs, where all are known. */
-  bytesTotal: number | undefined;
 }
 
 interface Planned extends NamedSource {
@@ -327,48 +305,4 @@ function sumSizes(plan: readonly Planned[]): number | undefined {
     sum += identity.size;
   }
   return sum;
-}
-
-function emptyTotals(): ScoreTotals {
-  return {
-    seen: 0,
-    scored: 0,
-    skipped: {},
-    passedOver: 0,
-    captionsTruncated: {},
-    shards: { done: [], reused: [], failed: [], truncated: [], untouched: [] },
-    bytesRead: 0,
-    bytesTotal: undefined,
-  };
-}
-
-function addStats(totals: ScoreTotals, stats: ShardStats): void {
-  totals.seen += stats.seen;
-  totals.scored += stats.scored;
-  addCounts(totals.skipped, stats.skipped);
-  addCounts(totals.captionsTruncated, stats.captionsTruncated ?? {});
-}
-
-function addCounts(into: { [name: string]: number }, from: { [name: string]: number }): void {
-  for (const [name, count] of Object.entries(from)) into[name] = (into[name] ?? 0) + count;
-}
-
-/** The last check of a run: `seen = scored + skipped`, and something was scored. Throws `AccountingError`. */
-export function checkTotals(totals: ScoreTotals): void {
-  const skipped = Object.values(totals.skipped).reduce((sum, count) => sum + count, 0);
-  if (totals.seen !== totals.scored + skipped) {
-    throw new AccountingError(
-      `${totals.seen} samples seen, but ${totals.scored} scored and ${skipped} skipped`,
-    );
-  }
-  if (totals.scored === 0) {
-    throw new AccountingError('nothing at all was scored', {
-      hint: 'Look at the reasons above and in the *_skipped.jsonl files; --caption and the model may not fit the shards',
-    });
-  }
-}
-
-/** A failure's text for people: typed errors say where and what to do; anything else is a defect of ours. */
-export function describeFailure(error: unknown): string {
-  return isShardsieveError(error) ? error.message : `internal error: ${messageOf(error)}`;
 }

@@ -1,6 +1,6 @@
 import { type ClipModel, IMAGE_BATCH } from '../clip/model.ts';
 import type { Tokenizer } from '../clip/tokenizer/tokenizer.ts';
-import { CancelledError, SampleError, ShardError, type SkipReason } from '../errors.ts';
+import { CancelledError, SampleError, type ShardError, type SkipReason } from '../errors.ts';
 import { inputLength, preprocess } from '../image/preprocess.ts';
 import type { PreprocessConfig } from '../image/preprocess-config.ts';
 import { sniff } from '../image/sniff.ts';
@@ -9,9 +9,10 @@ import type { ByteSource } from '../io/bytes.ts';
 import type { Gunzip } from '../io/gunzip.ts';
 import type { ShardTable, Skipped } from '../metadata/table.ts';
 import { type Pair, type PairOptions, toPair, uidIfKnown } from '../webdataset/pair.ts';
-import { type RawSample, readSamples } from '../webdataset/samples.ts';
+import type { RawSample } from '../webdataset/samples.ts';
 import { Budget, inBatches, mapAhead } from './ahead.ts';
 import { ClipCollector } from './collect.ts';
+import { SampleReader, sizeOf } from './read.ts';
 
 /** Pixels decoded and not yet resized at any time: 64 MP of RGB are 192 MB. A larger picture waits and runs alone. */
 const DECODED_PIXELS = 64e6;
@@ -84,12 +85,6 @@ type Prepared =
     }
   | { skip: Skipped }
   | { passedOver: true };
-
-/** A sample and the stored bytes of the shard that had been read when it was whole. */
-interface Read {
-  raw: RawSample;
-  position: number;
-}
 
 /**
  * Scores one shard: tar → samples → pictures and tokens → towers → rows, with bounded look-ahead between the
@@ -168,67 +163,6 @@ export async function scoreShard(source: ByteSource, options: ScoreShardOptions)
     readToEnd: reader.readToEnd,
     ...(truncated === undefined ? {} : { truncated }),
   };
-}
-
-/** Reads samples until the end, the limit, or the place where the shard breaks off. */
-class SampleReader {
-  truncated: ShardError | undefined;
-  cut = false;
-  readToEnd = false;
-  /** Stored bytes read. */
-  position = 0;
-  readonly #source: ByteSource;
-  readonly #options: ScoreShardOptions;
-  readonly #read: Budget;
-
-  constructor(source: ByteSource, options: ScoreShardOptions, read: Budget) {
-    this.#source = source;
-    this.#options = options;
-    this.#read = read;
-  }
-
-  async *samples(): AsyncGenerator<Read, void, undefined> {
-    const { shard, signal, limit, gunzip } = this.#options;
-    const bytes = this.#source.stream({ signal })[Symbol.asyncIterator]();
-    let seen = 0;
-    try {
-      for await (const sample of readSamples(this.#chunks(bytes), { shard, signal, gunzip })) {
-        // Looked at before it is taken, so that a limit equal to the shard's length does not count as a cut.
-        if (limit !== undefined && seen >= limit) {
-          this.cut = true;
-          return;
-        }
-        seen++;
-        await this.#read.take(sizeOf(sample));
-        yield { raw: sample, position: this.position };
-      }
-      // An archive may end before its file does: the rest belongs to the input's hash.
-      for await (const _ of this.#chunks(bytes));
-    } catch (error) {
-      if (error instanceof ShardError && error.problem === 'truncated') this.truncated = error;
-      else throw error;
-    } finally {
-      await bytes.return?.();
-    }
-  }
-
-  /** The chunks left in `bytes`; ending the loop over them early does not close it. */
-  async *#chunks(bytes: AsyncIterator<Uint8Array>): AsyncGenerator<Uint8Array, void, undefined> {
-    while (!this.readToEnd) {
-      const next = await bytes.next();
-      if (next.done) {
-        this.readToEnd = true;
-        return;
-      }
-      this.position += next.value.byteLength;
-      this.#options.onBytes?.(next.value);
-      yield next.value;
-    }
-  }
-}
-
-function sizeOf(raw: RawSample): number {
-  return raw.members.reduce((sum, { bytes }) => sum + bytes.length, 0);
 }
 
 async function prepare(raw: RawSample, options: ScoreShardOptions, budget: Budget): Promise<Prepared> {

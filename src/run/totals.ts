@@ -1,0 +1,66 @@
+import { AccountingError } from '../errors.ts';
+import type { ShardStats } from '../metadata/stats.ts';
+
+/** What a run of scoring did, over all its shards. */
+export interface ScoreTotals {
+  seen: number;
+  scored: number;
+  skipped: { [reason: string]: number };
+  /** Samples of this run that a pilot did not draw. */
+  passedOver: number;
+  captionsTruncated: { [slug: string]: number };
+  shards: {
+    /** Scored in this run, the truncated ones among them. */
+    done: string[];
+    /** Found finished. */
+    reused: string[];
+    failed: { shard: string; problem: string; message: string }[];
+    truncated: string[];
+    /** Not reached, because a pilot ended before. */
+    untouched: string[];
+  };
+  /** Bytes read in this run. */
+  bytesRead: number;
+  /** Bytes of all inputs, where all are known. */
+  bytesTotal: number | undefined;
+}
+
+export function emptyTotals(): ScoreTotals {
+  return {
+    seen: 0,
+    scored: 0,
+    skipped: {},
+    passedOver: 0,
+    captionsTruncated: {},
+    shards: { done: [], reused: [], failed: [], truncated: [], untouched: [] },
+    bytesRead: 0,
+    bytesTotal: undefined,
+  };
+}
+
+/** Counts a committed shard, scored now or before. */
+export function addStats(totals: ScoreTotals, stats: ShardStats): void {
+  totals.seen += stats.seen;
+  totals.scored += stats.scored;
+  addCounts(totals.skipped, stats.skipped);
+  addCounts(totals.captionsTruncated, stats.captionsTruncated ?? {});
+}
+
+function addCounts(into: { [name: string]: number }, from: { [name: string]: number }): void {
+  for (const [name, count] of Object.entries(from)) into[name] = (into[name] ?? 0) + count;
+}
+
+/** The last check of a run: `seen = scored + skipped`, and something was scored. Throws `AccountingError`. */
+export function checkTotals(totals: ScoreTotals): void {
+  const skipped = Object.values(totals.skipped).reduce((sum, count) => sum + count, 0);
+  if (totals.seen !== totals.scored + skipped) {
+    throw new AccountingError(
+      `${totals.seen} samples seen, but ${totals.scored} scored and ${skipped} skipped`,
+    );
+  }
+  if (totals.scored === 0) {
+    throw new AccountingError('nothing at all was scored', {
+      hint: 'Look at the reasons above and in the *_skipped.jsonl files; --caption and the model may not fit the shards',
+    });
+  }
+}
