@@ -26,7 +26,7 @@ import shards
 import sources
 import train
 
-PASSES = 24
+PASSES = 12
 
 
 def main() -> None:
@@ -54,7 +54,7 @@ def main() -> None:
     print(f"training {len(training)}, held out {len(held_out)}, unseen style {len(unseen)}", flush=True)
 
     def look(epoch: int, state: dict) -> None:
-        if epoch % 8 == 0:
+        if epoch % 4 == 0:
             model.export(state["ema"], state["vocabulary"], args.cache / "model")
             print(f"  held out AUC {evaluate.auc(evaluate.judge([args.cache / 'model'], held_out)[0]):.4f}", flush=True)
 

@@ -1,9 +1,9 @@
 """Reads the drawings and the emoji, drops repeats, and splits them.
 
 A `Picture` is one file with the words known about it; `captions.py` makes
-captions of those words. Drawings are split by group: drawings of one author
-whose titles differ by a number only, and drawings that look alike, all go to
-one side, so that the held-out side is not a copy of the training side.
+captions of those words. Held-out drawings are drawn at random, and whatever
+looks like one of them leaves the training side. Different drawings of one
+author's series may stand on both sides.
 """
 
 import hashlib
@@ -23,7 +23,6 @@ Image.MAX_IMAGE_PIXELS = None  # the installed package is trusted; sizes are che
 SEED = 20260
 HELD_OUT = 800
 MAX_STARS = 60  # 1,375 geometric stars share one title; a few are enough
-MAX_GROUP = 24  # larger groups (icon themes, card decks) stay in training whole
 MAX_PIXELS = 20_000_000  # a few files are posters of hundreds of megapixels
 GENERIC = 6  # a title shared by this many drawings names a collection
 
@@ -169,40 +168,17 @@ def _thumbnails(cache: np.ndarray) -> np.ndarray:
     return thumbs / np.maximum(np.linalg.norm(thumbs, axis=1, keepdims=True), 1e-6)
 
 
-def groups_of(pictures: list[Picture], cache: np.ndarray, alike: float = 0.97) -> list[list[int]]:
-    """Connected groups: same author and title but for numbers and colour marks, or looking alike."""
-    parent = list(range(len(pictures)))
-
-    def find(i: int) -> int:
-        while parent[i] != i:
-            parent[i] = i = parent[parent[i]]
-        return i
-
-    series: dict[tuple, int] = {}
-    for i, p in enumerate(pictures):
-        stem = re.sub(r"\(.*?\)|\b(b and w|bw|black and white|colou?r)\b|[\W\d_]+", " ", p.subject.lower()).strip()
-        folder = p.name.rpartition("/")[0]
-        key = (p.author, folder, stem) if not p.descriptive else (p.author, stem)
-        parent[find(i)] = find(series.setdefault(key, i))
+def split_drawings(pictures: list[Picture], cache: np.ndarray, alike: float = 0.97) -> tuple[list[int], list[int]]:
+    """Indices (training, held out): 800 drawings at random, and none in training that looks like one of them."""
+    candidates = [i for i, p in enumerate(pictures) if not p.name.startswith(NEVER_HELD_OUT)]
+    random.Random(SEED).shuffle(candidates)
     thumbs = _thumbnails(cache)
-    for start in range(0, len(thumbs), 1024):
-        for a, b in np.argwhere(thumbs[start:start + 1024] @ thumbs.T > alike):
-            if a + start < b:
-                parent[find(int(b))] = find(int(a + start))
-    members = defaultdict(list)
-    for i in range(len(pictures)):
-        members[find(i)].append(i)
-    return list(members.values())
-
-
-def split_drawings(pictures: list[Picture], cache: np.ndarray) -> tuple[list[int], list[int]]:
-    """Indices (training, held out), whole groups to one side."""
-    groups = [g for g in groups_of(pictures, cache) if len(g) <= MAX_GROUP]
-    random.Random(SEED).shuffle(groups)
-    held: set[int] = set()
-    for group in groups:
-        if len(held) >= HELD_OUT:
+    held: list[int] = []
+    for i in candidates:
+        if len(held) == HELD_OUT:
             break
-        if not any(pictures[i].name.startswith(NEVER_HELD_OUT) for i in group):
-            held.update(group)
-    return [i for i in range(len(pictures)) if i not in held], sorted(held)
+        if not held or (thumbs[held] @ thumbs[i]).max() <= alike:
+            held.append(i)
+    chosen = set(held)
+    near = (thumbs @ thumbs[held].T).max(1) > alike
+    return [i for i in range(len(pictures)) if i not in chosen and not near[i]], sorted(held)

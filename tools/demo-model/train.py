@@ -21,9 +21,9 @@ RATE = 1e-3
 DECAY = 0.2
 # Most patches are left out at first (FLIP, arXiv 2212.00794): more passes in the time and less
 # to memorise. The last passes see nearly whole pictures, as use does.
-PATCH_DROPOUT = 0.6
-LAST_DROPOUT = 0.3
-LAST_PASSES = 4
+PATCH_DROPOUT = 0.5
+LAST_DROPOUT = 0.25
+LAST_PASSES = 3
 SMOOTHING = 0.1
 EMA = 0.99
 
