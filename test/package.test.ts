@@ -64,11 +64,16 @@ test('the packed command runs in an empty folder: help, the demo, the library', 
 
 test('a Node that is too old is told so plainly, before anything else is loaded', async () => {
   const old = join(folder, 'old.cjs');
-  await writeFile(old, "Object.defineProperty(process, 'versions', { value: { ...process.versions, node: '20.11.1' } });");
+  await writeFile(
+    old,
+    "Object.defineProperty(process, 'versions', { value: { ...process.versions, node: '20.11.1' } });",
+  );
   const lonely = join(folder, 'lonely/cli');
   await mkdir(lonely, { recursive: true });
   await cp(join(ROOT, 'cli/shardsieve.js'), join(lonely, 'shardsieve.mjs'));
-  const failed = await run(process.execPath, ['--require', old, join(lonely, 'shardsieve.mjs')]).catch((error) => error);
+  const failed = await run(process.execPath, ['--require', old, join(lonely, 'shardsieve.mjs')]).catch(
+    (error) => error,
+  );
   expect(failed.code).toBe(2);
   expect(failed.stderr).toContain('needs Node 22.19 or newer; this is Node 20.11.1');
 });
@@ -76,9 +81,13 @@ test('a Node that is too old is told so plainly, before anything else is loaded'
 test('what must agree agrees: versions, and nothing unused among the dependencies', async () => {
   const json = JSON.parse(await readFile(join(ROOT, 'package.json'), 'utf8')) as PackageJson;
   expect(json.version).toBe(VERSION);
-  const { stdout } = await run('git', ['grep', '-hoE', "(from|import) ?\\(?['\"][^'\".][^'\"]*['\"]", '--', 'src', 'cli'], {
-    cwd: ROOT,
-  });
+  const { stdout } = await run(
+    'git',
+    ['grep', '-hoE', '(from|import) ?\\(?[\'"][^\'".][^\'"]*[\'"]', '--', 'src', 'cli'],
+    {
+      cwd: ROOT,
+    },
+  );
   const used = new Set(
     stdout
       .split('\n')

@@ -22,8 +22,8 @@ export interface SelfTest {
 /** Two drawings that ship with the package, in words that any trained CLIP tells apart. */
 const SHARD = 'demo-00000';
 const CAPTIONS = new Map([
-  ['000000024', 'clip art of a lemon, a fruit'],
-  ['000000018', 'clip art of a motorcycle'],
+  ['000000057', 'clip art of a black dog'],
+  ['000000075', 'clip art of a strawberry, a fruit'],
 ]);
 
 /** Loads a model and scores two built-in pictures with their captions: a wrong or half-loaded model shows at once. */

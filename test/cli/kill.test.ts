@@ -51,26 +51,29 @@ test('killed at random points and run again, the bytes are those of an undisturb
 test.each([
   ['SIGINT', 130],
   ['SIGTERM', 143],
-] as const)('%s stops cleanly: what is committed stays, nothing half-written, and a second run completes', async (signal, code) => {
-  const out = join(folder, signal);
-  const { child, done } = startCli(args(out));
-  child.stdin!.end();
-  const metadata = join(out, 'metadata');
-  for (;;) {
-    const names = await readdir(metadata).catch((): string[] => []);
-    if (names.some((name) => name.endsWith('_stats.json'))) break;
-    await sleep(5);
-  }
-  child.kill(signal);
-  const stopped = await done;
-  expect(stopped.code).toBe(code);
-  const names = await readdir(metadata);
-  expect(names.filter((name) => name.endsWith('.tmp'))).toEqual([]);
-  const committed = names.filter((name) => name.endsWith('_stats.json')).length;
-  expect(committed).toBeGreaterThan(0);
-  expect(names.filter((name) => name.endsWith('.parquet'))).toHaveLength(committed);
-  const again = await cli([...args(out), '--json']);
-  expect(again.code).toBe(0);
-  expect(JSON.parse(again.stdout)).toMatchObject({ shards: { done: 6 - committed, reused: committed } });
-  expect(await results(out)).toEqual(undisturbed);
-});
+] as const)(
+  '%s stops cleanly: what is committed stays, nothing half-written, and a second run completes',
+  async (signal, code) => {
+    const out = join(folder, signal);
+    const { child, done } = startCli(args(out));
+    child.stdin!.end();
+    const metadata = join(out, 'metadata');
+    for (;;) {
+      const names = await readdir(metadata).catch((): string[] => []);
+      if (names.some((name) => name.endsWith('_stats.json'))) break;
+      await sleep(5);
+    }
+    child.kill(signal);
+    const stopped = await done;
+    expect(stopped.code).toBe(code);
+    const names = await readdir(metadata);
+    expect(names.filter((name) => name.endsWith('.tmp'))).toEqual([]);
+    const committed = names.filter((name) => name.endsWith('_stats.json')).length;
+    expect(committed).toBeGreaterThan(0);
+    expect(names.filter((name) => name.endsWith('.parquet'))).toHaveLength(committed);
+    const again = await cli([...args(out), '--json']);
+    expect(again.code).toBe(0);
+    expect(JSON.parse(again.stdout)).toMatchObject({ shards: { done: 6 - committed, reused: committed } });
+    expect(await results(out)).toEqual(undisturbed);
+  },
+);

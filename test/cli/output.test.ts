@@ -16,9 +16,14 @@ beforeAll(async () => {
 function score(out: string, prefix = ''): Promise<{ code: number; stdout: string; stderr: string }> {
   const command = `${prefix} exec "${process.execPath}" cli/main.ts score "${pool}" --model demo --out "${out}" --quiet`;
   return new Promise((resolve) => {
-    execFile('/bin/sh', ['-c', command], { cwd: join(import.meta.dirname, '../..') }, (error, stdout, stderr) => {
-      resolve({ code: typeof error?.code === 'number' ? error.code : 0, stdout, stderr });
-    });
+    execFile(
+      '/bin/sh',
+      ['-c', command],
+      { cwd: join(import.meta.dirname, '../..') },
+      (error, stdout, stderr) => {
+        resolve({ code: typeof error?.code === 'number' ? error.code : 0, stdout, stderr });
+      },
+    );
   });
 }
 
