@@ -83,6 +83,7 @@ export const SKIP_REASONS = [
   'no_caption',
   'empty_caption',
   'caption_not_utf8',
+  'caption_too_long',
   'undecodable_image',
   'image_too_large',
   'member_too_large',

@@ -49,11 +49,17 @@ export const IMAGE_EXTENSIONS = ['jpg', 'png', 'jpeg', 'webp', 'gif'] as const;
 /** Whitespace as Python's `str.isspace` has it; JavaScript's `\s` lacks U+001C–1F and U+0085 and has U+FEFF. */
 const ONLY_SPACE = /^[\t-\r\x1c-\x20\x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000]*$/;
 
+/**
+ * UTF-16 units of a caption. No alt text comes near it, 77 tokens are a hundredth of it, and ftfy's rules can be made to
+ * take time that grows with the square of a caption's length.
+ */
+const MAX_CAPTION = 2 ** 16;
+
 const text = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
 
 /**
  * Throws `SampleError` with one reason: the sample's own problem, else `bad_json`, `bad_uid`, `no_image`,
- * `no_caption`, `empty_caption`, `caption_not_utf8`, or `bad_member` and `member_too_large` of a packed member.
+ * `no_caption`, `empty_caption`, `caption_too_long`, `caption_not_utf8`, or `bad_member` and `member_too_large` of a packed member.
  */
 export function toPair(sample: RawSample, options: PairOptions): Pair {
   const { key } = sample;
@@ -72,6 +78,13 @@ export function toPair(sample: RawSample, options: PairOptions): Pair {
   }
   const caption = captionOf(sample, json, options);
   if (ONLY_SPACE.test(caption)) throw new SampleError('empty_caption', 'the caption is empty', { key });
+  if (caption.length > MAX_CAPTION) {
+    throw new SampleError(
+      'caption_too_long',
+      `the caption has ${caption.length} characters, over ${MAX_CAPTION}`,
+      { key },
+    );
+  }
   const image = unpacked(sample, found, options.caps?.member ?? DEFAULT_CAPS.member);
   return {
     uid,

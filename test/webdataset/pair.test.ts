@@ -152,6 +152,7 @@ describe('what is refused, by one reason', () => {
     ['a field that is not there', 'no_caption', ok, { caption: 'json:alt' }],
     ['nothing', 'empty_caption', { jpg: '', txt: '' }],
     ["Python's whitespace", 'empty_caption', { jpg: '', txt: ' \t\n\u001c\u0085\u00a0\u3000' }],
+    ['a book', 'caption_too_long', { jpg: '', txt: 'a'.repeat(65_537) }],
     ['latin-1', 'caption_not_utf8', { jpg: '', txt: Uint8Array.of(0x63, 0xe9) }],
     ['JSON cut off', 'bad_json', { ...ok, json: '{"uid":' }],
     ['a JSON list', 'bad_json', { ...ok, json: '[]' }],
