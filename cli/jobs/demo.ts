@@ -7,7 +7,7 @@ import { packageRoot } from '../package-root.ts';
 import { type FilterOptions, type FilterTotals, filterShards } from './filter.ts';
 
 /** A third of the demo's captions belong to another picture; keeping this share is what drops them. */
-export const DEMO_FRACTION = 0.6;
+export const DEMO_FRACTION = 0.5;
 
 export interface DemoTotals extends FilterTotals {
   /** Pairs whose caption is the picture's own, and pairs whose captions were exchanged, as the JSON says. */

@@ -26,7 +26,7 @@ import shards
 import sources
 import train
 
-PASSES = 12
+PASSES = 40
 
 
 def main() -> None:
