@@ -1,6 +1,6 @@
 import { Command } from 'commander';
 import { EXIT } from '../exit.ts';
-import { filterPaths, filterShards, ShardsFailedError } from '../jobs/filter.ts';
+import { type FilterTotals, filterPaths, filterShards } from '../jobs/filter.ts';
 import { SHARED } from '../options.ts';
 import { duration } from '../ui/format.ts';
 import { filterSummary, reshardLines, scoreLines, scoreSummary, selectLines } from '../ui/report.ts';
@@ -60,6 +60,7 @@ Score once, select many times: filtered/metadata is what \`shardsieve select\` r
       const elapsed = (): number => (performance.now() - started) / 1000;
       const { out, threshold, fraction, column, multiset, allowFailed, allowTruncated } = flags;
       const { names, shardSize, shardBytes, shardFormat } = flags;
+      let scored: FilterTotals['score'] | undefined;
       try {
         const totals = await filterShards({
           ...scoreOptionsOf(flags),
@@ -67,6 +68,9 @@ Score once, select many times: filtered/metadata is what \`shardsieve select\` r
           ...{ names, shardSize, shardBytes, shardFormat, signal },
           onEvent: watcher.onEvent,
           onDownload: watcher.onDownload,
+          onScored: (totals) => {
+            scored = totals;
+          },
         }).finally(() => watcher.close());
         if (flags.json) terminal.out(`${JSON.stringify(filterSummary(totals, elapsed()))}\n`);
         else {
@@ -83,13 +87,13 @@ Score once, select many times: filtered/metadata is what \`shardsieve select\` r
         const failed = totals.score.shards.failed.length > 0 && !allowFailed;
         done(failed || reshardFailed(totals.reshard, allowed) ? EXIT.failed : EXIT.done);
       } catch (error) {
-        // The metadata of the other shards is there: their numbers are told before the failure is.
-        if (error instanceof ShardsFailedError) {
-          if (flags.json) terminal.out(`${JSON.stringify(scoreSummary(error.totals, elapsed()))}\n`);
+        // The metadata is there: its numbers are told before the failure is.
+        if (scored !== undefined) {
+          if (flags.json) terminal.out(`${JSON.stringify(scoreSummary(scored, elapsed()))}\n`);
           else {
             const { metadata } = filterPaths(out);
             terminal.out(
-              `${scoreLines(error.totals, elapsed(), flags).join('\n')}\nmetadata written to ${metadata}\n`,
+              `${scoreLines(scored, elapsed(), flags).join('\n')}\nmetadata written to ${metadata}\n`,
             );
           }
         }

@@ -16,6 +16,8 @@ export interface FilterOptions
   allowTruncated?: boolean;
   /** Called before each of the three steps. */
   onStep?: (step: 'score' | 'select' | 'reshard') => void;
+  /** What scoring did, before it is decided whether the run goes on. */
+  onScored?: (totals: ScoreTotals) => void;
 }
 
 export interface FilterTotals {
@@ -26,15 +28,20 @@ export interface FilterTotals {
   paths: { metadata: string; subset: string; shards: string };
 }
 
-/** A run that stopped before selecting, because shards failed; the metadata of the others is written. */
+/**
+ * A run that stopped before selecting, because shards failed or ended early. What was whole of the latter is in the
+ * metadata, as are the other shards.
+ */
 export class ShardsFailedError extends ShardsieveError {
   readonly totals: ScoreTotals;
   constructor(totals: ScoreTotals, names: readonly string[]) {
     super(
       'shard',
-      `${names.length} of the shards failed: ${names.slice(0, 5).join(', ')}${names.length > 5 ? ', …' : ''}`,
+      `${names.length} of the shards failed or ended early: ${names.slice(0, 5).join(', ')}${names.length > 5 ? ', …' : ''}`,
       {
-        hint: 'Their metadata is not there, so nothing was selected. Mend them and run again, or add --allow-failed',
+        hint: `Nothing was selected. Mend them and run again, or add ${
+          totals.shards.failed.length > 0 ? '--allow-failed' : '--allow-truncated'
+        }`,
       },
     );
     this.name = 'ShardsFailedError';
@@ -61,6 +68,7 @@ export async function filterShards(options: FilterOptions): Promise<FilterTotals
   const paths = filterPaths(options.out);
   options.onStep?.('score');
   const score = await scoreShards({ ...options, out: paths.metadata });
+  options.onScored?.(score);
   const failed = failedShards(score, options);
   if (failed.length > 0 && !options.allowFailed) throw new ShardsFailedError(score, failed);
   checkTotals(score);

@@ -88,8 +88,11 @@ export class Progress {
     if (!this.#terminal.live) {
       return `${share === undefined ? '' : `${percent(share, 1)}  `}${parts.join('  ')}`;
     }
-    const filled = Math.round((share ?? 0) * BAR_WIDTH);
-    return `${'█'.repeat(filled)}${'░'.repeat(BAR_WIDTH - filled)} ${parts.join('  ')}`;
+    const figures = parts.join('  ');
+    // On a narrow terminal the bar gives way, not the figures.
+    const width = Math.max(0, Math.min(BAR_WIDTH, this.#terminal.columns - 2 - figures.length));
+    const filled = Math.round((share ?? 0) * width);
+    return width === 0 ? figures : `${'█'.repeat(filled)}${'░'.repeat(width - filled)} ${figures}`;
   }
 
   #share(): number | undefined {

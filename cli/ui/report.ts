@@ -112,7 +112,7 @@ export function estimateSeconds(
   pilot: { limit?: number; sample?: number },
 ): number | undefined {
   if (pilot.limit === undefined && pilot.sample === undefined) return undefined;
-  if (totals.bytesRead === 0) return undefined;
+  if (totals.bytesRead === 0 || totals.seen === 0) return undefined;
   const bytesShare = totals.bytesTotal === undefined ? 1 : Math.min(1, totals.bytesRead / totals.bytesTotal);
   return seconds / bytesShare / (pilot.sample ?? 1);
 }

@@ -9,10 +9,7 @@ export interface Terminal {
   /** True where stderr is a terminal that can redraw a line. */
   readonly live: boolean;
   readonly columns: number;
-  bold(text: string): string;
-  dim(text: string): string;
   red(text: string): string;
-  green(text: string): string;
 }
 
 /** `NO_COLOR` (any non-empty value) and a stream that is no terminal turn colours off; see no-color.org. */
@@ -20,7 +17,6 @@ export function openTerminal(options: { quiet: boolean; env?: NodeJS.ProcessEnv 
   const env = options.env ?? process.env;
   const stderr = process.stderr as WriteStream;
   const colour = stderr.isTTY === true && !env['NO_COLOR'] && env['TERM'] !== 'dumb';
-  const paint = (code: number) => (text: string) => (colour ? `\x1b[${code}m${text}\x1b[0m` : text);
   return {
     err: (text) => {
       if (!options.quiet) process.stderr.write(text);
@@ -29,10 +25,8 @@ export function openTerminal(options: { quiet: boolean; env?: NodeJS.ProcessEnv 
       process.stdout.write(text);
     },
     live: stderr.isTTY === true && env['TERM'] !== 'dumb' && !options.quiet,
-    columns: stderr.columns ?? 80,
-    bold: paint(1),
-    dim: paint(2),
-    red: paint(31),
-    green: paint(32),
+    // A pseudo-terminal that was never sized says 0.
+    columns: stderr.columns || 80,
+    red: (text) => (colour ? `\x1b[31m${text}\x1b[0m` : text),
   };
 }

@@ -21,7 +21,7 @@ export interface ShardOutput {
   /** Columns of later steps, after the models' scores. */
   groups?: ColumnGroup[];
   skipped: readonly Skipped[];
-  stats: Omit<ShardStats, 'successes' | 'shard' | 'columns'>;
+  stats: Omit<ShardStats, 'successes' | 'shard' | 'columns' | 'embeddings'>;
 }
 
 /**
@@ -40,6 +40,7 @@ export async function commitShard(folder: Folder, shard: string, output: ShardOu
   const stats = completeStats({
     ...output.stats,
     shard,
+    embeddings: embeddedSlugs(table.clips),
     columns: { rows: names(rows), ...groupColumns(groups) },
   });
   if (table.rows.length !== stats.scored || skipped.length !== stats.seen - stats.scored) {
@@ -74,13 +75,14 @@ export interface AddedColumns {
   uids: readonly string[];
   clips: readonly ClipColumns[];
   groups?: ColumnGroup[];
-  /** Fingerprints of the added groups, and this pass's times. */
+  /** Fingerprints of the added groups, this pass's times, and the input as it is known now. */
   stats: Pick<ShardStats, 'groups'> &
-    Partial<Pick<ShardStats, 'captionsTruncated' | 'start_time' | 'end_time' | 'seconds'>>;
+    Partial<Pick<ShardStats, 'input' | 'captionsTruncated' | 'start_time' | 'end_time' | 'seconds'>>;
 }
 
 /**
- * Adds column groups to a committed shard: its parquet is written again with the same rows in the same order.
+ * Adds column groups to a committed shard: its parquet is written again with the same rows in the same order. A
+ * group that is there with the same fingerprint is replaced, which gives it embeddings that it was made without.
  * What an interrupted earlier attempt left (columns that no fingerprint vouches for) is dropped.
  *
  * Throws `MetadataError` where the rows are not those expected, or a group is there with another fingerprint.
@@ -101,6 +103,7 @@ export async function addColumns(folder: Folder, shard: string, added: AddedColu
   const stats = completeStats({
     ...old,
     ...added.stats,
+    embeddings: [...new Set([...arraysVouchedFor(old), ...embeddedSlugs(added.clips)])],
     ...(truncations ? { captionsTruncated: { ...old.captionsTruncated, ...truncations } } : {}),
     groups: { ...old.groups, ...added.stats.groups },
     columns: { ...old.columns, ...groupColumns(groups) },
@@ -153,6 +156,17 @@ function encodeSkipped(skipped: readonly Skipped[]): Uint8Array {
   return new TextEncoder().encode(lines.map((line) => `${line}\n`).join(''));
 }
 
+function embeddedSlugs(clips: readonly ClipColumns[]): string[] {
+  return clips.filter(({ image }) => image !== undefined).map(({ slug }) => slug);
+}
+
+/** The slugs whose arrays in the npz count. */
+function arraysVouchedFor({ embeddings, groups }: ShardStats): string[] {
+  const prefix = clipGroup('');
+  const scored = Object.keys(groups).filter((group) => group.startsWith(prefix));
+  return embeddings ?? scored.map((group) => group.slice(prefix.length));
+}
+
 /** `<slug>_img`, `<slug>_txt` by slug; a model without embeddings has none. */
 function embeddingArrays(clips: readonly ClipColumns[], rows: number): NpzArray[] {
   const arrays: NpzArray[] = [];
@@ -181,9 +195,10 @@ async function mergeArrays(
   if (fresh.length === 0 || !(await folder.has(npz))) return fresh;
   const file = await openNpz(await folder.open(npz), npz);
   const kept: NpzArray[] = [];
+  const vouched = arraysVouchedFor(old);
   for (const name of file.names) {
-    const vouched = old.groups[clipGroup(name.replace(/_(img|txt)$/, ''))] !== undefined;
-    if (!vouched || fresh.some((array) => array.name === name)) continue;
+    if (!vouched.includes(name.replace(/_(img|txt)$/, '')) || fresh.some((array) => array.name === name))
+      continue;
     const { dim, data } = await file.matrix(name);
     kept.push({ name, dim, values: data });
   }

@@ -1,5 +1,6 @@
 import { MetadataError, UsageError } from '../errors.ts';
 import type { Folder } from '../io/bytes.ts';
+import { clipGroup } from './columns.ts';
 import { encodeRun, mergeRun, RUN_FILE, type RunRecord, readRun } from './run.ts';
 import { parseStats, type ShardStats, statsName } from './stats.ts';
 
@@ -42,7 +43,8 @@ export async function inspectFolder(folder: Folder): Promise<MetadataFolder> {
 
 /**
  * Makes a folder ready to be written to: refuses what is not Shardsieve's, and writes or extends `run.json`
- * before anything else, so that an interrupted first run leaves a folder that the next one knows.
+ * before anything else, so that an interrupted first run leaves a folder that the next one knows. What `run.json`
+ * says and no shard was made with (a model that failed to load, a run stopped early) is no reason to refuse.
  */
 export async function prepareFolder(folder: Folder, run: RunRecord): Promise<MetadataFolder> {
   const there = await inspectFolder(folder);
@@ -59,10 +61,36 @@ export async function prepareFolder(folder: Folder, run: RunRecord): Promise<Met
       hint: 'Write to an empty or new --out',
     });
   }
-  const merged = mergeRun(there.run, run, folder.label);
+  const known = there.run && (await inUse(folder, there, there.run, run));
+  const merged = mergeRun(known, run, folder.label);
   const bytes = encodeRun(merged);
   if (!there.run || !equal(encodeRun(there.run), bytes)) await writeFile(folder, RUN_FILE, bytes);
   return { ...there, kind: 'shardsieve', run: merged };
+}
+
+/** The record of a folder without the entries that `run` would replace and no committed shard holds. */
+async function inUse(
+  folder: Folder,
+  { committed }: MetadataFolder,
+  have: RunRecord,
+  run: RunRecord,
+): Promise<RunRecord | undefined> {
+  if (committed.size === 0 && have.rows.fingerprint !== run.rows.fingerprint) return undefined;
+  const unused = new Set(
+    Object.keys(run.models).filter(
+      (slug) => slug in have.models && have.models[slug].fingerprint !== run.models[slug].fingerprint,
+    ),
+  );
+  for (const shard of committed) {
+    if (unused.size === 0) break;
+    const groups = (await readStats(folder, shard))?.groups ?? {};
+    for (const slug of unused) if (clipGroup(slug) in groups) unused.delete(slug);
+  }
+  if (unused.size === 0) return have;
+  return {
+    ...have,
+    models: Object.fromEntries(Object.entries(have.models).filter(([slug]) => !unused.has(slug))),
+  };
 }
 
 /** A shard's stats, or `undefined` where it was never committed. */

@@ -22,6 +22,8 @@ export interface ShardStats {
   pilot?: string;
   /** Captions longer than the context, cut, by slug. */
   captionsTruncated?: { [slug: string]: number };
+  /** Slugs whose embeddings lie in the npz; other models were scored without. */
+  embeddings?: string[];
   /** ISO 8601, UTC. */
   start_time?: string;
   end_time?: string;
@@ -36,13 +38,15 @@ export interface ShardStats {
 export interface WantedShard {
   input: SourceIdentity;
   groups: { [group: string]: string };
+  /** Slugs whose embeddings are wanted beside the scores. */
+  embeddings?: readonly string[];
 }
 
 export interface ShardState {
   /**
    * - `absent`: nothing committed
    * - `done`: every wanted group is there
-   * - `missing_groups`: the rows are there and some groups are not
+   * - `missing_groups`: the rows are there and some groups, or their embeddings, are not
    * - `input_changed`: committed from another version of the input; all of it has to be made again
    * - `conflict`: a group is there with another fingerprint
    */
@@ -57,7 +61,10 @@ export function shardState(stats: ShardStats | undefined, wanted: WantedShard): 
   if (stats === undefined) return { state: 'absent', missing: groups, conflicts: [] };
   if (!sameInput(stats.input, wanted.input))
     return { state: 'input_changed', missing: groups, conflicts: [] };
-  const missing = groups.filter((group) => stats.groups[group] === undefined);
+  const bare = (wanted.embeddings ?? [])
+    .filter((slug) => !(stats.embeddings?.includes(slug) ?? true))
+    .map((slug) => `clip:${slug}`);
+  const missing = groups.filter((group) => stats.groups[group] === undefined || bare.includes(group));
   const conflicts = groups
     .filter((group) => stats.groups[group] !== undefined && stats.groups[group] !== wanted.groups[group])
     .map((group) => ({ group, have: stats.groups[group], want: wanted.groups[group] }));
@@ -120,6 +127,7 @@ export function completeStats(stats: Omit<ShardStats, 'successes'>): ShardStats 
     truncated,
     pilot,
     captionsTruncated,
+    embeddings,
     groups,
     columns,
     ...times
@@ -134,6 +142,7 @@ export function completeStats(stats: Omit<ShardStats, 'successes'>): ShardStats 
     ...(truncated ? { truncated } : {}),
     ...(pilot ? { pilot } : {}),
     ...(captionsTruncated ? { captionsTruncated: sorted(captionsTruncated) } : {}),
+    ...(embeddings ? { embeddings: [...embeddings].sort() } : {}),
     ...times,
     groups: sorted(groups),
     columns: sorted(columns),

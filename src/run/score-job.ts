@@ -1,4 +1,4 @@
-import { CancelledError, ShardError } from '../errors.ts';
+import { CancelledError, MetadataError, ShardError } from '../errors.ts';
 import type { Fit, ImageDecoder } from '../image/types.ts';
 import type { ByteSource, Folder, SourceIdentity } from '../io/bytes.ts';
 import type { Gunzip } from '../io/gunzip.ts';
@@ -128,13 +128,14 @@ async function planShards(job: ScoreJob, totals: ScoreTotals): Promise<Planned[]
     rows: job.rows.fingerprint,
     ...Object.fromEntries(job.models.map(({ slug, entry }) => [`clip:${slug}`, entry.fingerprint])),
   };
+  const embeddings = job.embeddings ? job.models.map(({ slug }) => slug) : [];
   const plan: Planned[] = [];
   for (const { shard, source } of job.sources) {
     try {
       const identity = await source.identity();
       const stats = await readStats(job.folder, shard);
       if (job.verifyInput && stats !== undefined) identity.sha256 = await hashOf(job, source);
-      const { state, missing, conflicts } = shardState(stats, { input: identity, groups });
+      const { state, missing, conflicts } = shardState(stats, { input: identity, groups, embeddings });
       // What a pilot left of a shard counts for the same pilot only; anything else makes it again.
       if (stats?.pilot !== undefined && stats.pilot !== pilotOf(job.pilot) && state !== 'input_changed') {
         plan.push({
@@ -226,16 +227,41 @@ async function commit(
     seconds: (ended - started) / 1000,
   };
   const groups = Object.fromEntries(wanted.map(({ slug, entry }) => [`clip:${slug}`, entry.fingerprint]));
-  if (item.state === 'missing_groups') {
-    return addColumns(job.folder, item.shard, {
-      uids: table.rows.map(({ uid }) => uid),
-      clips: table.clips,
-      stats: { groups, captionsTruncated: counts.captionsTruncated, ...times },
-    });
-  }
   const pilot = pilotOf(job.pilot);
   const complete = pilot === undefined || (job.pilot.sample === undefined && !scored.cut);
-  return commitShard(job.folder, item.shard, {
+  const { shard, stats: old } = item;
+  if (old !== undefined && old.pilot === undefined && !complete) {
+    throw new MetadataError(`${job.folder.label} holds all of a shard, and a pilot takes a part of it`, {
+      shard,
+      hint: 'Write the pilot to another --out',
+    });
+  }
+  const before = old?.input.sha256;
+  if (item.state === 'missing_groups' && before !== undefined && (input.sha256 ?? before) !== before) {
+    throw new ShardError(
+      'unreadable',
+      'its bytes changed since it was scored, though its size and time did not',
+      {
+        shard,
+        hint: 'Add --verify-input to have it scored again',
+      },
+    );
+  }
+  if (item.state === 'missing_groups' || isSameShard(old, input, counts)) {
+    return addColumns(job.folder, shard, {
+      uids: table.rows.map(({ uid }) => uid),
+      clips: table.clips,
+      stats: { groups, input, captionsTruncated: counts.captionsTruncated, ...times },
+    });
+  }
+  const lost = Object.keys(old?.groups ?? {}).filter((group) => group !== 'rows' && !(group in groups));
+  if (lost.length > 0) {
+    job.onEvent({
+      type: 'note',
+      text: `${shard} is another input than ${lost.join(', ')} was made from: those columns are gone until scored again`,
+    });
+  }
+  return commitShard(job.folder, shard, {
     table,
     skipped: scored.skipped,
     stats: {
@@ -250,6 +276,16 @@ async function commit(
       groups: { rows: job.rows.fingerprint, ...groups },
     },
   });
+}
+
+/** Whether what looked like another input (another time, a stream) turned out to be the same bytes. */
+function isSameShard(
+  old: ShardStats | undefined,
+  input: SourceIdentity,
+  { seen, scored }: ScoredShard['counts'],
+): boolean {
+  if (old === undefined || old.pilot !== undefined || old.input.sha256 === undefined) return false;
+  return old.input.sha256 === input.sha256 && old.seen === seen && old.scored === scored;
 }
 
 /** Names a pilot in a shard's stats; a shard that a limit did not cut is as good as a whole run's. */

@@ -1,4 +1,4 @@
-import { readFile, writeFile } from 'node:fs/promises';
+import { readFile, utimes, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { crc32, gzipSync } from 'node:zlib';
 import { beforeAll, describe, expect, test } from 'vitest';
@@ -280,6 +280,25 @@ describe('what goes wrong', () => {
     expect(result.stderr).toContain('nothing at all was scored');
   });
 
+  test('filter tells what scoring did before it says why it stops', async () => {
+    const path = join(folder, 'no-picture.tar');
+    await writeFile(path, await tarOf([{ key: 'a', members: { txt: 'no picture' } }]));
+    const result = await filter(path, '--fraction', '0.5', '--out', join(folder, 'no-picture'));
+    expect(result.code).toBe(3);
+    expect(result.summary).toMatchObject({ seen: 1, scored: 0, skipped: { no_image: 1 } });
+  });
+
+  test('a filter that only a short shard stops names the option that lets it go on', async () => {
+    const whole = await tarOf(await goodSamples(0, 6));
+    const path = join(folder, 'early.tar');
+    await writeFile(path, whole.subarray(0, Math.floor(whole.length * 0.6) + 100));
+    const target = join(folder, 'early');
+    const stopped = await filter(path, '--fraction', '0.5', '--out', target);
+    expect(stopped.code).toBe(1);
+    expect(stopped.stderr).toContain('--allow-truncated');
+    expect((await filter(path, '--fraction', '0.5', '--out', target, '--allow-truncated')).code).toBe(0);
+  });
+
   test.each([
     [['filter', 'x.tar', '--out', 'o'], 'say which samples to keep'],
     [['filter', 'x.tar', '--out', 'o', '--fraction', '2'], 'above 0 and at most 1'],
@@ -319,6 +338,77 @@ describe('going on and adding', () => {
     const visual = await score('--fit', 'visual');
     expect(visual.code).toBe(1);
     expect(visual.stderr).toContain('--slug');
+  });
+
+  test('embeddings left out at first are made by a run that wants them, and give the files of one pass', async () => {
+    const [shard] = await writePool(join(folder, 'lean-pool'), 1, 6);
+    const score = (metadata: string, ...args: string[]) =>
+      cli(['score', shard, '--model', 'demo', '--out', join(folder, metadata), '--json', '--quiet', ...args]);
+    await score('lean', '--no-embeddings');
+    expect([...(await filesOf(join(folder, 'lean'))).keys()]).not.toContain('00000.npz');
+    expect(JSON.parse((await score('lean')).stdout)).toMatchObject({ shards: { done: 1, reused: 0 } });
+    await score('full');
+    for (const name of ['00000.npz', '00000.parquet']) {
+      expect((await filesOf(join(folder, 'lean'))).get(name)).toEqual(
+        (await filesOf(join(folder, 'full'))).get(name),
+      );
+    }
+    for (const args of [[], ['--no-embeddings']]) {
+      expect(JSON.parse((await score('lean', ...args)).stdout)).toMatchObject({ shards: { reused: 1 } });
+    }
+  });
+
+  test('the same bytes with another time keep the columns of other models; other bytes lose them, and that is said', async () => {
+    const [shard] = await writePool(join(folder, 'touched-pool'), 1, 4);
+    const metadata = join(folder, 'touched');
+    const score = (slug: string) =>
+      cli(['score', shard, '--model', 'demo', '--slug', slug, '--out', metadata]);
+    const scores = async () =>
+      (await readColumns(openFolder(metadata, { readOnly: true }), '00000.parquet'))
+        .map(({ name }) => name)
+        .filter((name) => name.startsWith('clip_'));
+    await score('one');
+    await utimes(shard, 1, 1);
+    await score('two');
+    expect(await scores()).toEqual(['clip_one_similarity_score', 'clip_two_similarity_score']);
+    expect((await score('one')).stdout).toContain('1 already done');
+    await writeFile(shard, await tarOf(await goodSamples(8, 5)));
+    const changed = await score('two');
+    expect(changed.stderr).toContain('clip:one');
+    expect(await scores()).toEqual(['clip_two_similarity_score']);
+  });
+
+  test('bytes that changed under the same size and time are never mixed with columns made before', async () => {
+    const stealthy = join(folder, 'stealthy-pool');
+    const [shard] = await writePool(stealthy, 2, 4);
+    const metadata = join(folder, 'stealthy');
+    const score = (slug: string, ...args: string[]) =>
+      cli(['score', stealthy, '--model', 'demo', '--slug', slug, '--out', metadata, '--quiet', ...args]);
+    await utimes(shard, 1, 1);
+    await score('one');
+    const bytes = await readFile(shard);
+    bytes.write('Picture', bytes.indexOf('picture number'));
+    await writeFile(shard, bytes);
+    await utimes(shard, 1, 1);
+    const refused = await score('two');
+    expect(refused.code).toBe(1);
+    expect(refused.stdout).toContain('--verify-input');
+    expect((await score('two', '--verify-input')).code).toBe(0);
+  });
+
+  test('a pilot neither replaces nor completes a shard that is all there', async () => {
+    const [shard] = await writePool(join(folder, 'whole-pool'), 1, 6);
+    const metadata = join(folder, 'whole');
+    const score = (...args: string[]) =>
+      cli(['score', shard, '--model', 'demo', '--out', metadata, '--quiet', ...args]);
+    await score();
+    const before = (await filesOf(metadata)).get('00000.parquet');
+    const second = await score('--slug', 'second', '--limit', '3');
+    expect(second.code).toBe(1);
+    expect(second.stderr).toContain('a pilot takes a part of it');
+    await utimes(shard, 1, 1);
+    expect((await score('--limit', '3')).code).toBe(1);
+    expect((await filesOf(metadata)).get('00000.parquet')).toEqual(before);
   });
 
   test('a tar on stdin, gzipped, is scored under the name given', async () => {

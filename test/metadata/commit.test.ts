@@ -147,6 +147,21 @@ describe('adding columns', () => {
     ]);
   });
 
+  it('gives embeddings to a model that was scored without, and keeps no stale ones', async () => {
+    const full = new MemoryFolder();
+    await commitShard(full, '0', makeOutput(5, ['b32', 'l14']));
+    const lean = makeOutput(5, ['b32', 'l14']);
+    lean.table.clips = lean.table.clips.map(({ slug, dim, scores }) => ({ slug, dim, scores }));
+    const folder = new MemoryFolder();
+    await commitShard(folder, '0', lean);
+    // As a run leaves it that was killed before it could take the old npz away.
+    folder.files.set('0.npz', full.files.get('0.npz')!);
+    await addColumns(folder, '0', add('b32'));
+    expect((await openNpz(await folder.open('0.npz'), '0.npz')).names).toEqual(['b32_img', 'b32_txt']);
+    await addColumns(folder, '0', add('l14'));
+    expect(folder.files).toEqual(full.files);
+  });
+
   it('refuses other rows, naming the first that differs', async () => {
     const folder = new MemoryFolder();
     await commitShard(folder, '0', makeOutput(5, ['b32']));

@@ -42,6 +42,7 @@ describe('a metadata folder', () => {
   it('refuses a model or rows made otherwise, and says what differs', async () => {
     const folder = new MemoryFolder('out');
     await prepareFolder(folder, run('b32'));
+    await commitShard(folder, '0', makeOutput(2, ['b32']));
     const other = run('b32');
     other.models['b32'] = { fingerprint: 'new', precision: 'fp16' };
     await expect(prepareFolder(folder, other)).rejects.toThrow(
@@ -50,6 +51,18 @@ describe('a metadata folder', () => {
     await expect(
       prepareFolder(folder, { ...run('b32'), rows: { fingerprint: 'q', caption: 'json:c' } }),
     ).rejects.toThrow(/already holds rows .*caption: txt there, json:c now/);
+  });
+
+  it('lets go of what no shard was made with', async () => {
+    const folder = new MemoryFolder('out');
+    await prepareFolder(folder, { ...run('b32'), rows: { fingerprint: 'q' } });
+    await prepareFolder(folder, run('b32'));
+    await commitShard(folder, '0', makeOutput(2, ['b32']));
+    const broken = run('l14');
+    broken.models['l14'] = { fingerprint: 'of a checkpoint that did not load' };
+    await prepareFolder(folder, broken);
+    const { run: record } = await prepareFolder(folder, run('l14'));
+    expect(record).toEqual(run('b32', 'l14'));
   });
 
   it('is foreign without run.json: read, said once, never written', async () => {
