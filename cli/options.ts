@@ -1,4 +1,6 @@
 import { InvalidArgumentError, Option } from 'commander';
+import type { MaxFailed } from '../src/run/outcome.ts';
+import { type Part, parsePart } from '../src/run/part.ts';
 
 /** Values of options, checked where they are typed, so that a wrong one is a usage error before anything runs. */
 
@@ -34,6 +36,21 @@ export function finite(text: string): number {
   if (text.trim() === '' || !Number.isFinite(n))
     throw new InvalidArgumentError('It must be a number such as 0.28.');
   return n;
+}
+
+/** `2/8`: the third of eight parts. */
+export function shardIndex(text: string): Part {
+  const part = parsePart(text);
+  if (part !== undefined) return part;
+  throw new InvalidArgumentError('It must be i/n with i from 0 to n−1, such as 0/8 for the first of eight.');
+}
+
+/** `1%`, `0.5%`, or a number of shards such as `3`. */
+export function failureBound(text: string): MaxFailed {
+  const percent = /^(\d+(?:\.\d+)?)%$/.exec(text);
+  if (percent !== null && Number(percent[1]) <= 100) return { share: Number(percent[1]) / 100 };
+  if (/^\d{1,9}$/.test(text)) return { shards: Number(text) };
+  throw new InvalidArgumentError('It must be a share such as 1%, or a number of shards such as 3.');
 }
 
 export function repeated(value: string, before: string[] | undefined): string[] {
@@ -83,6 +100,20 @@ export const SHARED = {
     new Option('--verify-input', 'recognise finished shards by the SHA-256 of their bytes too'),
   allowTruncated: () => new Option('--allow-truncated', 'a shard that ends early is no failure'),
   allowFailed: () => new Option('--allow-failed', 'go on although a shard failed'),
+  maxFailed: () =>
+    new Option(
+      '--max-failed <n>',
+      'how many shards may fail, as 1% of them or a number; the run stops at one more',
+    )
+      .argParser(failureBound)
+      .conflicts('allowFailed'),
+  retryFailed: () =>
+    new Option('--retry-failed', 'score only shards that failed or ended early in an earlier run'),
+  shardIndex: () =>
+    new Option(
+      '--shard-index <i/n>',
+      'do only part i of n of the inputs, i from 0 to n−1, neighbours in the order of the list; give every machine the same list',
+    ).argParser(shardIndex),
   threshold: () =>
     new Option('--threshold <t>', "keep scores at or above this, compared in the column's own type")
       .argParser(finite)

@@ -58,7 +58,7 @@ Score once, select many times: filtered/metadata is what \`shardsieve select\` r
       const watcher = watchRun(terminal);
       const started = performance.now();
       const elapsed = (): number => (performance.now() - started) / 1000;
-      const { out, threshold, fraction, column, multiset, allowFailed, allowTruncated } = flags;
+      const { out, threshold, fraction, column, multiset, allowFailed, allowTruncated, maxFailed } = flags;
       const { names, shardSize, shardBytes, shardFormat } = flags;
       let scored: FilterTotals['score'] | undefined;
       try {
@@ -83,9 +83,10 @@ Score once, select many times: filtered/metadata is what \`shardsieve select\` r
           ];
           terminal.out(`${lines.join('\n')}\n`);
         }
-        const allowed = { allowFailed, allowTruncated: allowTruncated || allowFailed };
-        const failed = totals.score.shards.failed.length > 0 && !allowFailed;
-        done(failed || reshardFailed(totals.reshard, allowed) ? EXIT.failed : EXIT.done);
+        // That scoring was allowed to go on covers the same shards when they are read again.
+        const goesOn = allowFailed || maxFailed !== undefined;
+        const allowed = { allowFailed, allowTruncated: allowTruncated || goesOn };
+        done(reshardFailed(totals.reshard, allowed) ? EXIT.failed : EXIT.done);
       } catch (error) {
         // The metadata is there: its numbers are told before the failure is.
         if (scored !== undefined) {

@@ -1,4 +1,6 @@
 import { Command } from 'commander';
+import { failuresAllowed, type MaxFailed } from '../../src/run/outcome.ts';
+import type { Part } from '../../src/run/part.ts';
 import type { ReshardReport } from '../../src/subset/reshard.ts';
 import { EXIT } from '../exit.ts';
 import { reshardShards } from '../jobs/reshard.ts';
@@ -19,6 +21,8 @@ export interface ReshardFlags extends CommonFlags {
   shardFormat: string;
   allowTruncated?: boolean;
   allowFailed?: boolean;
+  shardIndex?: Part;
+  maxFailed?: MaxFailed;
 }
 
 export function reshardCommand({ signal, done }: Context): Command {
@@ -35,6 +39,8 @@ export function reshardCommand({ signal, done }: Context): Command {
     .addOption(SHARED.shardFormat())
     .addOption(SHARED.allowTruncated())
     .addOption(SHARED.allowFailed())
+    .addOption(SHARED.maxFailed())
+    .addOption(SHARED.shardIndex())
     .addOption(SHARED.quiet())
     .addOption(SHARED.json())
     .addHelpText(
@@ -42,7 +48,8 @@ export function reshardCommand({ signal, done }: Context): Command {
       `
 Examples:
   shardsieve reshard pool/ --subset subset.npy --out shards
-  shardsieve reshard pool/ --subset subset.npy --out shards --names uid --shard-size 5000`,
+  shardsieve reshard pool/ --subset subset.npy --out shards --names uid --shard-size 5000
+  shardsieve reshard pool/ --subset subset.npy --shard-index 0/4 --out part-0    then shardsieve merge part-* --out shards`,
     )
     .action(async (shards: string[], flags: ReshardFlags) => {
       const terminal = openTerminal({ quiet: flags.quiet ?? false });
@@ -52,6 +59,7 @@ Examples:
       const report = await reshardShards({
         shards,
         ...{ subset, out, name, uid, names, shardSize, shardBytes, shardFormat, signal },
+        part: flags.shardIndex,
         onEvent: watcher.onEvent,
       }).finally(() => watcher.close());
       const seconds = (performance.now() - started) / 1000;
@@ -64,10 +72,12 @@ Examples:
 /** Whether an input that could not be read to its end makes the run a failed one. */
 export function reshardFailed(
   report: ReshardReport,
-  allowed: { allowTruncated?: boolean; allowFailed?: boolean },
+  allowed: { allowTruncated?: boolean; allowFailed?: boolean; maxFailed?: MaxFailed },
 ): boolean {
-  return report.inputs.some(({ error }) => {
+  const failed = report.inputs.filter(({ error }) => {
     if (error === undefined) return false;
     return error.problem === 'truncated' ? !allowed.allowTruncated : !allowed.allowFailed;
   });
+  const most = allowed.maxFailed === undefined ? 0 : failuresAllowed(allowed.maxFailed, report.inputs.length);
+  return failed.length > most;
 }

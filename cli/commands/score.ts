@@ -1,7 +1,9 @@
 import { Command } from 'commander';
+import type { MaxFailed } from '../../src/run/outcome.ts';
+import type { Part } from '../../src/run/part.ts';
 import { checkTotals } from '../../src/run/totals.ts';
 import { EXIT } from '../exit.ts';
-import { failedShards } from '../jobs/filter.ts';
+import { tooManyFailed } from '../jobs/filter.ts';
 import { scoreShards } from '../jobs/score.ts';
 import { SHARED } from '../options.ts';
 import { scoreLines, scoreSummary } from '../ui/report.ts';
@@ -23,6 +25,9 @@ export interface ScoreFlags extends CommonFlags {
   threads?: number;
   verifyInput?: boolean;
   allowTruncated?: boolean;
+  shardIndex?: Part;
+  retryFailed?: boolean;
+  maxFailed?: MaxFailed;
 }
 
 /** The options that decide what scoring does; `filter` has them too. */
@@ -40,6 +45,9 @@ export function addScoreOptions(command: Command): Command {
     SHARED.threads(),
     SHARED.verifyInput(),
     SHARED.allowTruncated(),
+    SHARED.shardIndex(),
+    SHARED.retryFailed(),
+    SHARED.maxFailed(),
   ]) {
     command.addOption(option);
   }
@@ -50,6 +58,7 @@ export function addScoreOptions(command: Command): Command {
 export function scoreOptionsOf(flags: ScoreFlags) {
   const { model, slug, name, caption, uid, carry, embeddings, fit, limit, sample, threads, verifyInput } =
     flags;
+  const { allowTruncated, shardIndex, retryFailed, maxFailed } = flags;
   return {
     models: model,
     slugs: slug,
@@ -63,6 +72,10 @@ export function scoreOptionsOf(flags: ScoreFlags) {
     sample,
     threads,
     verifyInput,
+    allowTruncated,
+    part: shardIndex,
+    retryFailed,
+    maxFailed,
   };
 }
 
@@ -82,6 +95,7 @@ Examples:
   shardsieve score pool/ --out metadata
   shardsieve score 'pool/{00000..00127}.tar' --model openai-l14 --model openai-b32 --out metadata
   shardsieve score pool/ --limit 1000 --out pilot          how long will it take?
+  shardsieve score pool/ --shard-index 2/8 --out part-2    the third of eight machines; then shardsieve merge
   curl -sL https://example.org/00000.tar | shardsieve score - --name 00000 --out metadata
 
 A second run does only what is missing. Finished shards are recognised before they are opened.`,
@@ -101,7 +115,7 @@ A second run does only what is missing. Finished shards are recognised before th
       const seconds = (performance.now() - started) / 1000;
       if (flags.json) terminal.out(`${JSON.stringify(scoreSummary(totals, seconds))}\n`);
       else terminal.out(scoreLines(totals, seconds, flags).join('\n').concat(`\nwritten to ${flags.out}\n`));
-      done(failedShards(totals, flags).length > 0 ? EXIT.failed : EXIT.done);
+      done(tooManyFailed(totals, flags) ? EXIT.failed : EXIT.done);
       checkTotals(totals);
     });
   return command;

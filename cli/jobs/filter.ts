@@ -1,5 +1,6 @@
 import { join } from 'node:path';
 import { AccountingError, ShardsieveError, UsageError } from '../../src/errors.ts';
+import { failuresAllowed, type MaxFailed } from '../../src/run/outcome.ts';
 import { checkTotals, type ScoreTotals } from '../../src/run/totals.ts';
 import type { ReshardReport } from '../../src/subset/reshard.ts';
 import { type ReshardOptions, reshardShards } from './reshard.ts';
@@ -12,8 +13,6 @@ export interface FilterOptions
     Pick<ReshardOptions, 'names' | 'shardSize' | 'shardBytes' | 'shardFormat'> {
   /** Select and reshard although a shard failed. */
   allowFailed?: boolean;
-  /** A shard that ends early is no failure. */
-  allowTruncated?: boolean;
   /** Called before each of the three steps. */
   onStep?: (step: 'score' | 'select' | 'reshard') => void;
   /** What scoring did, before it is decided whether the run goes on. */
@@ -65,12 +64,18 @@ export async function filterShards(options: FilterOptions): Promise<FilterTotals
       hint: 'Save the tar to a file first; `score` takes stdin',
     });
   }
+  if (options.part !== undefined && options.fraction !== undefined) {
+    throw new UsageError('a fraction of every part is not the fraction of the whole', {
+      hint: 'Score the parts, merge them and select from the whole, or filter the parts by --threshold',
+    });
+  }
   const paths = filterPaths(options.out);
   options.onStep?.('score');
   const score = await scoreShards({ ...options, out: paths.metadata });
   options.onScored?.(score);
-  const failed = failedShards(score, options);
-  if (failed.length > 0 && !options.allowFailed) throw new ShardsFailedError(score, failed);
+  if (!options.allowFailed && tooManyFailed(score, options)) {
+    throw new ShardsFailedError(score, failedShards(score, options));
+  }
   checkTotals(score);
   const { threshold, fraction, column, multiset } = options;
   options.onStep?.('select');
@@ -105,4 +110,15 @@ export async function filterShards(options: FilterOptions): Promise<FilterTotals
 export function failedShards(totals: ScoreTotals, options: { allowTruncated?: boolean }): string[] {
   const failed = totals.shards.failed.map(({ shard }) => shard);
   return options.allowTruncated ? failed : [...failed, ...totals.shards.truncated];
+}
+
+/** Whether more shards failed than `maxFailed` lets, of all that the run was given; without it, whether any did. */
+export function tooManyFailed(
+  totals: ScoreTotals,
+  options: { allowTruncated?: boolean; maxFailed?: MaxFailed },
+): boolean {
+  const failed = failedShards(totals, options).length;
+  const { done, reused, failed: unread, untouched } = totals.shards;
+  const shards = done.length + reused.length + unread.length + untouched.length;
+  return failed > (options.maxFailed === undefined ? 0 : failuresAllowed(options.maxFailed, shards));
 }

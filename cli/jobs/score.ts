@@ -3,13 +3,14 @@ import { UsageError } from '../../src/errors.ts';
 import type { Fit } from '../../src/image/types.ts';
 import type { OnEvent } from '../../src/run/events.ts';
 import { fingerprint } from '../../src/run/fingerprint.ts';
+import { failuresAllowed, type MaxFailed } from '../../src/run/outcome.ts';
 import { scoreShards as runScore } from '../../src/run/score-job.ts';
 import { checkTotals, type ScoreTotals } from '../../src/run/totals.ts';
 import { createDecoder } from '../decode/decoder.ts';
 import { openFolder } from '../io/folder.ts';
 import { gunzipNode } from '../io/gunzip.ts';
 import { type ModelChoice, wantModels } from './models.ts';
-import { openShards, type Shards } from './shards.ts';
+import { openPart, type Shards } from './shards.ts';
 
 /** How samples become rows; the same for scoring and resharding, so that both derive the same uids. */
 export interface PairChoice {
@@ -34,6 +35,12 @@ export interface ScoreOptions extends Shards, ModelChoice, PairChoice {
   sample?: number;
   /** Recognise finished shards by SHA-256 too. */
   verifyInput?: boolean;
+  /** Score only what failed or ended early in an earlier run. */
+  retryFailed?: boolean;
+  /** Stop when more shards than this failed; those that ended early count unless `allowTruncated`. */
+  maxFailed?: MaxFailed;
+  /** A shard that ends early is no failure. */
+  allowTruncated?: boolean;
   onEvent?: OnEvent;
   /** Download progress of models, and notes of the hub. */
   onDownload?: (progress: { file: string; received: number; total: number | undefined }) => void;
@@ -49,7 +56,7 @@ export interface ScoreOptions extends Shards, ModelChoice, PairChoice {
  */
 export async function scoreShards(options: ScoreOptions): Promise<ScoreTotals> {
   const onEvent = options.onEvent ?? (() => {});
-  const sources = await openShards(options);
+  const { sources, record } = await openPart(options);
   const models = await wantModels(options, {
     signal: options.signal,
     onNote: (text: string) => onEvent({ type: 'note', text }),
@@ -77,6 +84,12 @@ export async function scoreShards(options: ScoreOptions): Promise<ScoreTotals> {
       ...(sample === undefined ? {} : { draw: (shard, key) => isDrawn(shard, key, sample) }),
     },
     verifyInput: options.verifyInput ?? false,
+    part: record,
+    retryFailed: options.retryFailed ?? false,
+    ...(options.maxFailed === undefined
+      ? {}
+      : { maxFailed: failuresAllowed(options.maxFailed, sources.length) }),
+    allowTruncated: options.allowTruncated ?? false,
     hasher: () => {
       const hash = createHash('sha256');
       return {

@@ -1,3 +1,6 @@
+import type { PartRecord } from '../../src/metadata/outcome.ts';
+import { planPart } from '../../src/run/outcome.ts';
+import type { Part } from '../../src/run/part.ts';
 import type { NamedSource } from '../../src/run/score-job.ts';
 import { shardBaseName } from '../../src/webdataset/names.ts';
 import { expandShards } from '../io/inputs.ts';
@@ -7,10 +10,22 @@ export interface Shards {
   shards: string | readonly string[];
   /** Name of the shard read from stdin. */
   name?: string;
+  /** Take only this part of the list, which every machine gives in full. */
+  part?: Part;
 }
 
-/** The inputs under the base names by which their outputs are called. Throws `UsageError`. */
-export async function openShards({ shards, name }: Shards): Promise<NamedSource[]> {
-  const sources = await expandShards(typeof shards === 'string' ? [shards] : shards, { name });
-  return sources.map((source) => ({ source, shard: shardBaseName(source.name) }));
+/** The inputs under the base names by which their outputs are called, of `part` only. Throws `UsageError`. */
+export async function openShards(shards: Shards): Promise<NamedSource[]> {
+  return (await openPart(shards)).sources;
+}
+
+/** `openShards`, and what the metadata folder of a part has to say of it. Throws `UsageError`. */
+export async function openPart({
+  shards,
+  name,
+  part,
+}: Shards): Promise<{ sources: NamedSource[]; record?: PartRecord }> {
+  const all = await expandShards(typeof shards === 'string' ? [shards] : shards, { name });
+  const sources = all.map((source) => ({ source, shard: shardBaseName(source.name) }));
+  return part === undefined ? { sources } : planPart(sources, part);
 }

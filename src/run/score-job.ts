@@ -3,13 +3,16 @@ import type { Fit, ImageDecoder } from '../image/types.ts';
 import type { ByteSource, Folder, SourceIdentity } from '../io/bytes.ts';
 import type { Gunzip } from '../io/gunzip.ts';
 import { addColumns, commitShard } from '../metadata/commit.ts';
-import { prepareFolder, readStats } from '../metadata/folder.ts';
+import { prepareFolder } from '../metadata/folder.ts';
+import type { PartRecord } from '../metadata/outcome.ts';
 import type { RunEntry } from '../metadata/run.ts';
-import { conflictError, type ShardState, type ShardStats, shardState } from '../metadata/stats.ts';
+import type { ShardStats } from '../metadata/stats.ts';
 import { type ScoredShard, type ScoreModel, scoreShard } from '../score/shard.ts';
 import { VERSION } from '../version.ts';
 import type { PairOptions } from '../webdataset/pair.ts';
 import type { OnEvent } from './events.ts';
+import { recordPart, recordUnfinished } from './outcome.ts';
+import { fail, type Planned, pendingOf, pilotOf, planShards, sumSizes } from './score-plan.ts';
 import { addStats, emptyTotals, type ScoreTotals } from './totals.ts';
 
 /** A model that a run wants: what it is, known before anything is loaded, and how to load it. */
@@ -56,19 +59,19 @@ export interface ScoreJob {
   pilot: Pilot;
   /** Compare finished shards by hash too, which reads them. */
   verifyInput: boolean;
+  /** The sources are one part of a list that several machines share. */
+  part?: PartRecord;
+  /** Score only what failed or ended early in an earlier run; what was never reached stays so. */
+  retryFailed?: boolean;
+  /** Stop before the next shard when more than this many failed. */
+  maxFailed?: number;
+  /** Whether a shard that ended early counts as failed there. */
+  allowTruncated?: boolean;
   hasher(): Hasher;
   /** Milliseconds since the epoch. */
   now(): number;
   onEvent: OnEvent;
   signal?: AbortSignal;
-}
-
-interface Planned extends NamedSource {
-  identity: SourceIdentity;
-  state: ShardState['state'];
-  /** Column groups to be made. */
-  missing: string[];
-  stats: ShardStats | undefined;
 }
 
 /**
@@ -86,17 +89,25 @@ export async function scoreShards(job: ScoreJob): Promise<ScoreTotals> {
     models: Object.fromEntries(job.models.map(({ slug, entry }) => [slug, entry])),
   };
   await prepareFolder(job.folder, run);
+  if (job.part !== undefined) await recordPart(job.folder, job.part);
   const totals = emptyTotals();
   const plan = await planShards(job, totals);
-  const pending = plan.filter(({ state }) => state !== 'done');
+  const isPending = await pendingOf(job, plan);
+  const pending = plan.filter(isPending);
   totals.bytesTotal = sumSizes(plan);
   job.onEvent({
     type: 'plan',
     shards: plan.length + totals.shards.failed.length,
     pending: pending.length,
-    reused: plan.length - pending.length,
+    reused: plan.filter(({ state }) => state === 'done').length,
     bytes: sumSizes(pending),
   });
+  // Before anything is scored: a run that is killed leaves it behind.
+  await recordOutcome(
+    job,
+    totals,
+    pending.map(({ shard }) => shard),
+  );
   const models = new LoadedModels(job);
   let left = job.pilot.limit ?? Number.POSITIVE_INFINITY;
   try {
@@ -110,7 +121,7 @@ export async function scoreShards(job: ScoreJob): Promise<ScoreTotals> {
         job.onEvent({ type: 'shard', shard: item.shard, state: 'reused' });
         continue;
       }
-      if (left <= 0) {
+      if (left <= 0 || !isPending(item) || tooManyFailed(job, totals)) {
         totals.shards.untouched.push(item.shard);
         continue;
       }
@@ -119,43 +130,21 @@ export async function scoreShards(job: ScoreJob): Promise<ScoreTotals> {
   } finally {
     await models.release();
   }
+  await recordOutcome(job, totals, totals.shards.untouched);
+  if (tooManyFailed(job, totals) && totals.shards.untouched.length > 0) {
+    job.onEvent({ type: 'note', text: 'stopped, as more shards failed than --max-failed allows' });
+  }
   return totals;
 }
 
-/** Decides for each shard what there is to do, opening none. A missing input is a failure of its shard alone. */
-async function planShards(job: ScoreJob, totals: ScoreTotals): Promise<Planned[]> {
-  const groups = {
-    rows: job.rows.fingerprint,
-    ...Object.fromEntries(job.models.map(({ slug, entry }) => [`clip:${slug}`, entry.fingerprint])),
-  };
-  const embeddings = job.embeddings ? job.models.map(({ slug }) => slug) : [];
-  const plan: Planned[] = [];
-  for (const { shard, source } of job.sources) {
-    try {
-      const identity = await source.identity();
-      const stats = await readStats(job.folder, shard);
-      if (job.verifyInput && stats !== undefined) identity.sha256 = await hashOf(job, source);
-      const { state, missing, conflicts } = shardState(stats, { input: identity, groups, embeddings });
-      // What a pilot left of a shard counts for the same pilot only; anything else makes it again.
-      if (stats?.pilot !== undefined && stats.pilot !== pilotOf(job.pilot) && state !== 'input_changed') {
-        plan.push({
-          shard,
-          source,
-          identity,
-          state: 'absent',
-          missing: Object.keys(groups),
-          stats: undefined,
-        });
-        continue;
-      }
-      if (state === 'conflict') throw conflictError(job.folder.label, shard, conflicts[0]);
-      plan.push({ shard, source, identity, state, missing, stats });
-    } catch (error) {
-      if (!(error instanceof ShardError)) throw error;
-      fail(job, totals, shard, error);
-    }
-  }
-  return plan;
+function recordOutcome(job: ScoreJob, { shards }: ScoreTotals, pending: string[]): Promise<void> {
+  const finished = [...shards.done, ...shards.reused];
+  return recordUnfinished(job.folder, job.part, { pending, failed: shards.failed, finished });
+}
+
+function tooManyFailed({ maxFailed, allowTruncated }: ScoreJob, { shards }: ScoreTotals): boolean {
+  if (maxFailed === undefined) return false;
+  return shards.failed.length + (allowTruncated ? 0 : shards.truncated.length) > maxFailed;
 }
 
 /** Scores one shard and commits it. Returns the number of samples that it took from a pilot's limit. */
@@ -288,12 +277,6 @@ function isSameShard(
   return old.input.sha256 === input.sha256 && old.seen === seen && old.scored === scored;
 }
 
-/** Names a pilot in a shard's stats; a shard that a limit did not cut is as good as a whole run's. */
-function pilotOf({ limit, sample }: Pilot): string | undefined {
-  if (sample !== undefined) return `sample ${sample}${limit === undefined ? '' : `, limit ${limit}`}`;
-  return limit === undefined ? undefined : `limit ${limit}`;
-}
-
 /** Loads each model once, when the first shard needs it: a run that finds everything done loads none. */
 class LoadedModels {
   readonly #job: ScoreJob;
@@ -321,24 +304,4 @@ class LoadedModels {
   async release(): Promise<void> {
     await Promise.all([...this.#loaded.values()].map(({ clip }) => clip.release()));
   }
-}
-
-async function hashOf(job: ScoreJob, source: ByteSource): Promise<string> {
-  const hash = job.hasher();
-  for await (const chunk of source.stream({ signal: job.signal })) hash.update(chunk);
-  return hash.digest();
-}
-
-function fail(job: ScoreJob, totals: ScoreTotals, shard: string, error: ShardError, bytes?: number): void {
-  totals.shards.failed.push({ shard, problem: error.problem, message: error.message });
-  job.onEvent({ type: 'shard', shard, bytes, state: 'failed', message: error.message });
-}
-
-function sumSizes(plan: readonly Planned[]): number | undefined {
-  let sum = 0;
-  for (const { identity } of plan) {
-    if (identity.size === undefined) return undefined;
-    sum += identity.size;
-  }
-  return sum;
 }

@@ -34,7 +34,7 @@ test('an output that cannot grow (a full disk, a quota) is a clear error and lea
   expect(result.code).toBe(1);
   expect(result.stderr).toMatch(/^error: .*00000/m);
   expect(result.stderr).not.toMatch(/\n\s+at /);
-  expect(await readdir(out)).toEqual(['run.json']);
+  expect(await readdir(out)).toEqual(['run.json', 'unfinished.json']);
   expect((await score(out)).code).toBe(0);
 });
 
