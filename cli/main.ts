@@ -1,12 +1,7 @@
 import { Command, CommanderError } from 'commander';
 import { CancelledError, isShardsieveError, messageOf } from '../src/errors.ts';
 import { VERSION } from '../src/version.ts';
-import { demoCommand } from './commands/demo.ts';
-import { filterCommand } from './commands/filter.ts';
-import { modelsCommand } from './commands/models.ts';
-import { reshardCommand } from './commands/reshard.ts';
-import { scoreCommand } from './commands/score.ts';
-import { selectCommand } from './commands/select.ts';
+import type { Context } from './commands/context.ts';
 import { EXIT, exitCodeOf } from './exit.ts';
 import { stopSignal } from './signals.ts';
 import { openTerminal } from './ui/terminal.ts';
@@ -19,32 +14,39 @@ Exit codes:
   3  the accounting does not add up, or nothing at all was scored
   130, 143  stopped by Ctrl-C or SIGTERM; what was committed stays`;
 
-/** The whole command; `signal` stops whatever runs. Each command's action resolves with the exit code. */
-export function createProgram(signal: AbortSignal, done: (code: number) => void): Command {
+/** Loaded when asked for: half a second of libraries that another command needs is not this one's. */
+const COMMANDS: { [name: string]: () => Promise<(context: Context) => Command> } = {
+  filter: async () => (await import('./commands/filter.ts')).filterCommand,
+  score: async () => (await import('./commands/score.ts')).scoreCommand,
+  select: async () => (await import('./commands/select.ts')).selectCommand,
+  reshard: async () => (await import('./commands/reshard.ts')).reshardCommand,
+  models: async () => (await import('./commands/models.ts')).modelsCommand,
+  demo: async () => (await import('./commands/demo.ts')).demoCommand,
+};
+
+/** The command that is asked for; the whole of them for help, and where it is none. Actions hand `done` the exit code. */
+export async function createProgram(
+  signal: AbortSignal,
+  done: (code: number) => void,
+  asked?: string,
+): Promise<Command> {
   const program = new Command('shardsieve')
     .description('Turn image-caption shards into the subset worth training on.')
     .version(VERSION, '-V, --version')
     .addHelpText('after', EXIT_CODES)
     .showHelpAfterError('(add --help for the options and examples)');
-  for (const command of [
-    filterCommand,
-    scoreCommand,
-    selectCommand,
-    reshardCommand,
-    modelsCommand,
-    demoCommand,
-  ]) {
-    program.addCommand(command({ signal, done }));
-  }
+  const names = asked !== undefined && Object.hasOwn(COMMANDS, asked) ? [asked] : Object.keys(COMMANDS);
+  for (const name of names) program.addCommand((await COMMANDS[name]())({ signal, done }));
   return program;
 }
 
 /** Runs the command line and resolves with the exit code. Only `start` ends the process. */
 export async function run(argv: readonly string[], signal: AbortSignal): Promise<number> {
   let code: number = EXIT.done;
-  const program = createProgram(signal, (result) => {
+  const done = (result: number) => {
     code = result;
-  });
+  };
+  const program = await createProgram(signal, done, argv[0]);
   overrideExit(program);
   try {
     await program.parseAsync([...argv], { from: 'user' });

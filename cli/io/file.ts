@@ -5,6 +5,7 @@ import { basename } from 'node:path';
 import type { Readable } from 'node:stream';
 import { CancelledError, messageOf, ShardError } from '../../src/errors.ts';
 import type { ByteSource, ReadOptions } from '../../src/io/bytes.ts';
+import type { ChunkPool } from '../../src/io/pool.ts';
 
 /** Large enough that system calls cost nothing, small enough for many shards at once. */
 const CHUNK = 1024 * 1024;
@@ -25,7 +26,7 @@ export function fileSource(path: string): FileSource {
       if (!found.isFile()) return { name: basename(path) };
       return { name: basename(path), size: found.size, mtimeMs: Math.round(found.mtimeMs) };
     },
-    stream: (options) => chunksOf(path, options?.signal),
+    stream: (options) => chunksOf(path, options?.signal, options?.pool),
     async slice(start, end) {
       const file = await open(path, 'r').catch((error) => refuse(path, error));
       try {
@@ -78,18 +79,22 @@ export function stdinSource(name: string, stdin: Readable = process.stdin): Byte
   };
 }
 
-async function* chunksOf(path: string, signal: AbortSignal | undefined): AsyncGenerator<Uint8Array> {
+async function* chunksOf(
+  path: string,
+  signal: AbortSignal | undefined,
+  pool?: ChunkPool,
+): AsyncGenerator<Uint8Array> {
   const file = await open(path, 'r').catch((error) => refuse(path, error));
   let pending: Promise<Uint8Array> | undefined;
   try {
-    pending = readChunk(file);
+    pending = readChunk(file, pool);
     while (true) {
       const chunk = await pending;
       pending = undefined;
       if (chunk.length === 0) return;
       if (signal?.aborted) throw new CancelledError('stopped while reading', { shard: path });
       // The disk works on the next chunk while this one is looked at.
-      pending = readChunk(file);
+      pending = readChunk(file, pool);
       pending.catch(() => undefined);
       yield chunk;
     }
@@ -101,8 +106,8 @@ async function* chunksOf(path: string, signal: AbortSignal | undefined): AsyncGe
   }
 }
 
-async function readChunk(file: FileHandle): Promise<Uint8Array> {
-  const buffer = Buffer.allocUnsafeSlow(CHUNK);
+async function readChunk(file: FileHandle, pool?: ChunkPool): Promise<Uint8Array> {
+  const buffer = pool?.take(CHUNK) ?? Buffer.allocUnsafeSlow(CHUNK);
   const { bytesRead } = await file.read(buffer, 0, CHUNK, null);
   return buffer.subarray(0, bytesRead);
 }

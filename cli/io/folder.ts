@@ -22,6 +22,9 @@ const HOST = createHash('sha256').update(hostname()).digest('hex').slice(0, 8);
 /** Small writes are collected to this. */
 const BUFFER = 256 * 1024;
 
+/** The disk is set to work on what was written after so many bytes, so that the flush at the end has little left. */
+const FLUSH_AHEAD = 32 * 1024 * 1024;
+
 export interface FolderOptions {
   /** Nothing is created, swept or removed; `create` and `remove` throw. */
   readOnly?: boolean;
@@ -75,6 +78,8 @@ class FileSink implements Sink {
   #handle: FileHandle | undefined;
   readonly #buffer = Buffer.allocUnsafeSlow(BUFFER);
   #used = 0;
+  #unflushed = 0;
+  #flushing: Promise<unknown> | undefined;
 
   constructor(folder: string, name: string, temporary: string, handle: FileHandle) {
     this.name = name;
@@ -92,6 +97,7 @@ class FileSink implements Sink {
         this.#buffer.set(bytes, this.#used);
         this.#used += bytes.length;
       }
+      this.#flushAhead(handle, bytes.length);
     } catch (error) {
       await this.#fail(error);
     }
@@ -121,6 +127,17 @@ class FileSink implements Sink {
   #open(): FileHandle {
     if (this.#handle !== undefined) return this.#handle;
     throw new OutputError('the file was already closed', { file: join(this.#folder, this.name) });
+  }
+
+  #flushAhead(handle: FileHandle, written: number): void {
+    this.#unflushed += written;
+    if (this.#unflushed < FLUSH_AHEAD || this.#flushing !== undefined) return;
+    this.#unflushed = 0;
+    const done = () => {
+      this.#flushing = undefined;
+    };
+    // What fails here fails again, and is told, when the file is committed or written to.
+    this.#flushing = handle.datasync().then(done, done);
   }
 
   async #flush(handle: FileHandle): Promise<void> {

@@ -3,6 +3,8 @@
  * above know nothing else of it.
  */
 
+import type { ChunkPool } from './pool.ts';
+
 /** What tells one version of an input from another without reading it. */
 export interface SourceIdentity {
   name: string;
@@ -17,6 +19,8 @@ export interface SourceIdentity {
 
 export interface ReadOptions {
   signal?: AbortSignal;
+  /** Where a source may take the memory of its chunks from; who reads gives it back. */
+  pool?: ChunkPool;
 }
 
 /** A named run of bytes that can be read as a stream, and by range where the platform can. */

@@ -5,8 +5,13 @@
  * chunk of the source is held. What `read` returns is a copy in a buffer of its own, so a caller may keep it,
  * transfer it to another thread, or let the source reuse its chunk. Skipping copies nothing. Offsets are plain
  * numbers and stay exact up to 2^53 bytes.
+ *
+ * What `view` returns is a part of the chunk where it lies in one, and good until the next chunk is asked for. With a
+ * pool, chunks are held, and views stay good, until `release` says that nothing before an offset is in use.
  */
 import { CancelledError, isShardsieveError, messageOf, ShardError } from '../errors.ts';
+
+import type { ChunkPool } from './pool.ts';
 
 const NOTHING = new Uint8Array(0);
 
@@ -25,11 +30,31 @@ export class ByteReader {
   #chunk: Uint8Array = NOTHING;
   #at = 0;
   #ended = false;
+  readonly #pool: ChunkPool | undefined;
+  /** Chunks before the current one, each with the offset of its end. */
+  readonly #held: { chunk: Uint8Array; end: number }[] = [];
 
-  constructor(stream: AsyncIterable<Uint8Array>, shard: string, signal?: AbortSignal) {
+  constructor(stream: AsyncIterable<Uint8Array>, shard: string, signal?: AbortSignal, pool?: ChunkPool) {
     this.#iterator = stream[Symbol.asyncIterator]();
     this.#shard = shard;
     this.#signal = signal;
+    this.#pool = pool;
+  }
+
+  /** As `read`, without copying where it can be; see the contract. */
+  async view(length: number): Promise<Uint8Array> {
+    if (this.#at === this.#chunk.length && length > 0) await this.#next();
+    const end = this.#at + length;
+    if (end > this.#chunk.length) return this.read(length);
+    const bytes = this.#chunk.subarray(this.#at, end);
+    this.#at = end;
+    this.offset += length;
+    return bytes;
+  }
+
+  /** Gives the chunks that end at or before an offset back to the pool. */
+  release(offset: number): void {
+    while (this.#held.length > 0 && this.#held[0].end <= offset) this.#pool?.give(this.#held.shift()!.chunk);
   }
 
   /** The next `length` bytes, fewer only where the stream ends. */
@@ -87,6 +112,10 @@ export class ByteReader {
         break;
       }
       if (step.value.length === 0) continue;
+      // All of the current chunk has been consumed, so it ends here.
+      if (this.#pool !== undefined && this.#chunk.length > 0) {
+        this.#held.push({ chunk: this.#chunk, end: this.offset });
+      }
       this.#chunk = step.value;
       this.#at = 0;
       return true;

@@ -1,6 +1,7 @@
 import { CancelledError, ShardError, type SkipReason, UsageError } from '../errors.ts';
 import type { ByteSource, Folder } from '../io/bytes.ts';
 import type { Gunzip } from '../io/gunzip.ts';
+import { ChunkPool } from '../io/pool.ts';
 import { isSafeMemberName } from '../tar/names.ts';
 import { type PairOptions, uidFromKey, uidIfKnown } from '../webdataset/pair.ts';
 import { type RawSample, readSamples } from '../webdataset/samples.ts';
@@ -140,6 +141,7 @@ class Copier {
   readonly #options: ReshardOptions;
   /** By the index of a uid's first entry in the subset. */
   readonly #found: Uint8Array;
+  readonly #pool = new ChunkPool();
 
   constructor(subset: UidSet, writer: ShardWriter, options: ReshardOptions) {
     this.#subset = subset;
@@ -154,8 +156,8 @@ class Copier {
     const input: ReshardedInput = { shard, seen: 0, written: 0 };
     this.report.inputs.push(input);
     try {
-      const stream = counted(source.stream({ signal }), onBytes);
-      for await (const sample of readSamples(stream, { shard, signal, gunzip })) {
+      const stream = counted(source.stream({ signal, pool: this.#pool }), onBytes);
+      for await (const sample of readSamples(stream, { shard, signal, gunzip, pool: this.#pool })) {
         if (signal?.aborted) throw new CancelledError();
         const written = await this.#sample(sample, pair);
         input.seen++;

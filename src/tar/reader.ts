@@ -4,7 +4,8 @@
  * Contract
  * - Input: any stream of chunks, split anywhere. Gzip is unpacked before (`io/gunzip.ts`).
  * - Memory: one chunk of the source, one extended header (at most 1 MiB), and the one member that the caller asks the
- *   bytes of, up to the cap it names. A member that is not read is skipped without copying.
+ *   bytes of, up to the cap it names. A member that is not read is skipped without copying. With a pool, members are
+ *   not copied either: the chunks that `inUseFrom` says are in use are held.
  * - Formats: V7, ustar, pax (`x`, `g`; path, linkpath, size, mtime), GNU (long names `L`, `K`; base-256 numbers).
  * - GNU sparse files are yielded with type `sparse` and their raw data: they are not put together.
  * - End: a zero block, or the stream's end behind a whole member, as in Python's tarfile; what follows is ignored.
@@ -14,6 +15,7 @@
  *   tarfile takes a bad header past the first for the end; here nothing ends silently.
  */
 import { SampleError, ShardError, type ShardProblem } from '../errors.ts';
+import type { ChunkPool } from '../io/pool.ts';
 import { ByteReader } from '../io/reader.ts';
 import {
   BLOCK,
@@ -49,7 +51,7 @@ export interface TarEntry {
   readonly mode: number;
   readonly linkname: string;
   /**
-   * The data, in a buffer of its own. To be asked for once, before the next entry. Throws `SampleError`
+   * The data, in a buffer of its own, or with a pool a part of the source's. To be asked for once, before the next entry. Throws `SampleError`
    * `member_too_large` where `size` is above `cap`, `ShardError` `truncated` where the stream ends first.
    */
   bytes(cap: number): Promise<Uint8Array>;
@@ -59,14 +61,19 @@ export interface ReadTarOptions {
   /** For messages. */
   shard: string;
   signal?: AbortSignal;
+  /** The stream's chunks come from here, and go back once the data in them is not in use; see `io/pool.ts`. */
+  pool?: ChunkPool;
+  /** Asked before each header: offset of the first byte that a caller still holds. To be given with `pool`. */
+  inUseFrom?: () => number;
 }
 
 export async function* readTar(
   stream: AsyncIterable<Uint8Array>,
   options: ReadTarOptions,
 ): AsyncGenerator<TarEntry, void, undefined> {
-  const reader = new ByteReader(stream, options.shard, options.signal);
-  const members = new Members(reader, options.shard);
+  const { shard, signal, pool, inUseFrom } = options;
+  const reader = new ByteReader(stream, shard, signal, pool);
+  const members = new Members(reader, shard, pool === undefined ? undefined : inUseFrom);
   try {
     for (let entry = await members.next(); entry !== undefined; entry = await members.next()) yield entry;
   } finally {
@@ -82,12 +89,16 @@ class Members {
   /** Data and padding of the current member that nobody has read. */
   #unread = 0;
 
-  constructor(reader: ByteReader, shard: string) {
+  readonly #inUseFrom: (() => number) | undefined;
+
+  constructor(reader: ByteReader, shard: string, inUseFrom?: () => number) {
     this.#reader = reader;
     this.#shard = shard;
+    this.#inUseFrom = inUseFrom;
   }
 
   async next(): Promise<TarEntry | undefined> {
+    if (this.#inUseFrom !== undefined) this.#reader.release(this.#inUseFrom());
     await this.#skip(this.#unread);
     this.#unread = 0;
     // In the order met; the first one met has the last word, as tarfile applies them from the inside out.
@@ -148,7 +159,8 @@ class Members {
       );
     }
     if (this.#reader.offset !== dataOffset) throw new TypeError('a member is read once, before the next one');
-    const bytes = await this.#reader.read(size);
+    const isLent = this.#inUseFrom !== undefined;
+    const bytes = await (isLent ? this.#reader.view(size) : this.#reader.read(size));
     this.#unread -= bytes.length;
     if (bytes.length < size) throw this.#cut(`inside the data of ${quoteName(name)}`);
     return bytes;
@@ -157,7 +169,7 @@ class Members {
   /** The next header, or `undefined` at the end. */
   async #header(inChain: boolean): Promise<Header | undefined> {
     const offset = this.#reader.offset;
-    const block = await this.#reader.read(BLOCK);
+    const block = await this.#reader.view(BLOCK);
     if (offset === 0 && block.length === 0) throw this.#error('empty', 'the file has no bytes', 0);
     if (offset === 0 && block.length < BLOCK) {
       throw this.#error(

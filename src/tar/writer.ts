@@ -16,27 +16,34 @@ export interface MemberOptions {
 }
 
 /** What is collected before the sink is written to: headers are small and a write is not. */
-const BUFFER = 256 * 1024;
+const BUFFER = 1024 * 1024;
 
 export class TarWriter {
   /** Bytes of the archive so far, without its end. */
   size = 0;
   readonly #sink: Sink;
-  readonly #buffer = new Uint8Array(BUFFER);
+  #buffer = new Uint8Array(BUFFER);
   #used = 0;
+  /** The other buffer, which the sink may still be writing. */
+  #spare: Uint8Array<ArrayBuffer> | undefined;
+  #pending: Promise<void> | undefined;
 
   constructor(sink: Sink) {
     this.#sink = sink;
   }
 
-  /** Throws `OutputError` for a name that `isSafeMemberName` refuses. */
+  /**
+   * The bytes are copied: they are the caller's again when this resolves. Throws `OutputError` for a name that
+   * `isSafeMemberName` refuses, and where the sink failed at this or an earlier member.
+   */
   async add(name: string, bytes: Uint8Array, options: MemberOptions = {}): Promise<void> {
     if (!isSafeMemberName(name)) {
       throw new OutputError('a member name that is not safe to unpack is not written', { member: name });
     }
+    const end = padding(bytes.length);
     await this.#write(memberHeader(name, bytes.length, options));
     await this.#write(bytes);
-    await this.#write(new Uint8Array(padding(bytes.length)));
+    if (end > 0) await this.#write(ZEROS.subarray(0, end));
   }
 
   /** Writes the end of the archive. Committing the sink is the caller's. */
@@ -44,40 +51,53 @@ export class TarWriter {
     const used = (this.size + 2 * BLOCK) % RECORD;
     await this.#write(new Uint8Array(2 * BLOCK + (used === 0 ? 0 : RECORD - used)));
     await this.#flush();
+    await this.#pending;
   }
 
   async #write(bytes: Uint8Array): Promise<void> {
     this.size += bytes.length;
-    if (this.#used + bytes.length > BUFFER) await this.#flush();
-    if (bytes.length > BUFFER) return this.#sink.write(bytes);
-    this.#buffer.set(bytes, this.#used);
-    this.#used += bytes.length;
+    for (let at = 0; at < bytes.length; ) {
+      if (this.#used === BUFFER) await this.#flush();
+      const piece = bytes.subarray(at, at + BUFFER - this.#used);
+      this.#buffer.set(piece, this.#used);
+      this.#used += piece.length;
+      at += piece.length;
+    }
   }
 
+  /** Hands the buffer to the sink, which writes it while the other one fills. */
   async #flush(): Promise<void> {
-    if (this.#used > 0) await this.#sink.write(this.#buffer.slice(0, this.#used));
+    await this.#pending;
+    const full = this.#buffer.subarray(0, this.#used);
+    this.#buffer = this.#spare ?? new Uint8Array(BUFFER);
+    this.#spare = new Uint8Array(full.buffer);
     this.#used = 0;
+    this.#pending = full.length > 0 ? this.#sink.write(full) : undefined;
+    // A failure is thrown by whoever waits next; until then nobody does.
+    this.#pending?.catch(() => undefined);
   }
 }
 
+const ZEROS = new Uint8Array(BLOCK);
+
 /** How many bytes a member takes in an archive, header and padding included. */
 export function memberLength(name: string, size: number): number {
-  return memberHeader(name, size).length + size + padding(size);
+  const isPlain = size < USTAR_SIZE_LIMIT && splitName(name) !== undefined;
+  return (isPlain ? BLOCK : memberHeader(name, size).length) + size + padding(size);
 }
 
 /** The header blocks of a regular file: one, or three and more with pax. */
 export function memberHeader(name: string, size: number, options: MemberOptions = {}): Uint8Array {
   const mtime = Math.max(0, Math.floor(options.mtime ?? 0));
-  const bytes = encodeName(name);
-  const split = splitName(name, bytes);
+  const split = splitName(name);
+  if (split !== undefined && size < USTAR_SIZE_LIMIT) return block(split, '0', size, mtime);
   const records: [string, Uint8Array][] = [];
   // tarfile's convention for a name that is no UTF-8.
   if (split === undefined && !name.isWellFormed()) records.push(['hdrcharset', encodeName('BINARY')]);
-  if (split === undefined) records.push(['path', bytes]);
+  if (split === undefined) records.push(['path', encodeName(name)]);
   if (size >= USTAR_SIZE_LIMIT) records.push(['size', encodeName(String(size))]);
   const fallback = { prefix: '', name: asciiName(name).slice(0, FIELD.name[1]) };
   const own = block(split ?? fallback, '0', size < USTAR_SIZE_LIMIT ? size : 0, mtime);
-  if (records.length === 0) return own;
   const pax = paxRecords(records);
   const whole = new Uint8Array(BLOCK + pax.length + padding(pax.length) + BLOCK);
   whole.set(block({ prefix: '', name: '././@PaxHeader' }, 'x', pax.length, 0));
@@ -87,8 +107,8 @@ export function memberHeader(name: string, size: number, options: MemberOptions 
 }
 
 /** ustar's two name fields, where the name is ASCII and can be split at a slash to fit; else `undefined`. */
-function splitName(name: string, bytes: Uint8Array): { prefix: string; name: string } | undefined {
-  if (bytes.some((byte) => byte > 0x7f)) return undefined;
+function splitName(name: string): { prefix: string; name: string } | undefined {
+  if (!/^[\0-\x7f]*$/.test(name)) return undefined;
   const nameLimit = FIELD.name[1] - FIELD.name[0];
   const prefixLimit = FIELD.prefix[1] - FIELD.prefix[0];
   if (name.length <= nameLimit) return { prefix: '', name };
@@ -118,7 +138,8 @@ function block(
   put(FIELD.magic, 'ustar');
   put(FIELD.version, '00');
   put(FIELD.prefix, path.prefix);
-  const sum = bytes.reduce((total, byte) => total + byte, 0);
+  let sum = 0;
+  for (let i = 0; i < BLOCK; i += 1) sum += bytes[i];
   put(FIELD.checksum, `${sum.toString(8).padStart(6, '0')}\0 `);
   return bytes;
 }

@@ -12,6 +12,7 @@
  */
 import { ShardError, type SkipReason } from '../errors.ts';
 import { type Gunzip, maybeGunzip } from '../io/gunzip.ts';
+import type { ChunkPool } from '../io/pool.ts';
 import { quoteName } from '../tar/format.ts';
 import { readTar, type TarEntry } from '../tar/reader.ts';
 import { SeenKeys } from './keys.ts';
@@ -69,6 +70,11 @@ export interface ReadSamplesOptions {
   gunzip?: Gunzip;
   /** Counted up while reading. */
   tally?: ReadTally;
+  /**
+   * The pool that the stream takes its chunks from. Members' bytes are then lent and not copied: they are good until
+   * the next sample is asked for.
+   */
+  pool?: ChunkPool;
 }
 
 /**
@@ -79,13 +85,15 @@ export async function* readSamples(
   stream: AsyncIterable<Uint8Array>,
   options: ReadSamplesOptions,
 ): AsyncGenerator<RawSample, void, undefined> {
-  const { shard, signal } = options;
+  const { shard, signal, pool } = options;
   const caps = { ...DEFAULT_CAPS, ...options.caps };
   const tally = options.tally ?? { notFiles: 0, metaNames: 0, noKey: 0 };
   const seen = new SeenKeys();
   let current: Group | undefined;
+  const inUseFrom = () => current?.sample.offset ?? Number.POSITIVE_INFINITY;
   try {
-    for await (const entry of readTar(maybeGunzip(stream, shard, options.gunzip), { shard, signal })) {
+    const tar = readTar(maybeGunzip(stream, shard, options.gunzip), { shard, signal, pool, inUseFrom });
+    for await (const entry of tar) {
       const split = memberOf(entry, tally);
       if (split === undefined) continue;
       if (current?.sample.key !== split.key) {
