@@ -24,7 +24,7 @@ export function demoCommand({ signal, done }: Context): Command {
         watcher.close(),
       );
       const seconds = (performance.now() - started) / 1000;
-      const { own, exchanged, paths, select } = totals;
+      const { own, exchanged, paths, select, threshold } = totals;
       const width = Math.max(...Object.values(paths).map((path) => path.length));
       if (json) {
         terminal.out(`${JSON.stringify({ ...filterSummary(totals, seconds), own, exchanged, paths })}\n`);
@@ -36,7 +36,7 @@ export function demoCommand({ signal, done }: Context): Command {
             ...scoreLines(totals.score, seconds),
             '',
             `Of ${count(select.total)} drawings, ${count(exchanged.total)} carry another drawing's caption.`,
-            `The best ${percent(fraction, 1)} by CLIP score were kept (score ≥ ${select.threshold.toFixed(4)}):`,
+            `The best ${percent(fraction, 1)} by CLIP score were kept (score ≥ ${threshold.toFixed(4)}):`,
             `  right captions      ${kept(own)}`,
             `  exchanged captions  ${kept(exchanged)}`,
             '',

@@ -10,6 +10,8 @@ import { type FilterOptions, type FilterTotals, filterShards } from './filter.ts
 export const DEMO_FRACTION = 0.5;
 
 export interface DemoTotals extends FilterTotals {
+  /** The score that the kept share begins with. */
+  threshold: number;
   /** Pairs whose caption is the picture's own, and pairs whose captions were exchanged, as the JSON says. */
   own: { total: number; kept: number };
   exchanged: { total: number; kept: number };
@@ -26,6 +28,7 @@ export async function runDemo(
     carry: ['json:exchanged'],
     fraction: options.fraction ?? DEMO_FRACTION,
   });
+  const threshold = totals.select.steps.at(-1)!.found[0].threshold!;
   const own = { total: 0, kept: 0 };
   const exchanged = { total: 0, kept: 0 };
   const metadata = openFolder(totals.paths.metadata, { readOnly: true });
@@ -37,8 +40,8 @@ export async function runDemo(
     for (let row = 0; row < marks.length; row++) {
       const group = marks[row] === true ? exchanged : own;
       group.total++;
-      if (Number(scores[row]) >= totals.select.threshold) group.kept++;
+      if (Number(scores[row]) >= threshold) group.kept++;
     }
   }
-  return { ...totals, own, exchanged };
+  return { ...totals, threshold, own, exchanged };
 }

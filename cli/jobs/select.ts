@@ -1,42 +1,86 @@
 import { basename, dirname } from 'node:path';
-import { type Selection, selectSubset as selectRows } from '../../src/select/select.ts';
+import { writeFile } from '../../src/metadata/folder.ts';
+import { parseFilters } from '../../src/select/parse.ts';
+import { openPool } from '../../src/select/pool.ts';
+import { encodeRecord, poolFingerprint } from '../../src/select/record.ts';
+import { type Selection, selectFrom } from '../../src/select/select.ts';
+import type { Filter, FilterInput } from '../../src/select/spec.ts';
 import { type SubsetCounts, writeSubset } from '../../src/subset/npy.ts';
+import { VERSION } from '../../src/version.ts';
 import { openFolder } from '../io/folder.ts';
+import { createSelectEnv } from '../select/env.ts';
 
-export interface SelectOptions {
-  /** One or more metadata folders: Shardsieve's, DataComp's, dataset2metadata's. */
-  metadata: string | readonly string[];
+/** Which rows stay: filters in order, or one score and its bound, or both, the score last. */
+export interface FilterChoice {
+  filters?: readonly FilterInput[];
   /** Keep scores at or above this, compared in the column's own type. Either this or `fraction`. */
   threshold?: number;
   /** Keep this share of the rows, `(0, 1]`; ties with the last one stay. */
   fraction?: number;
   /** Default: the only `clip_…_similarity_score` there is. */
   column?: string;
-  /** The subset file to write. */
-  out: string;
-  /** Keep repeated uids. */
+  /** A row that some filter cannot judge (no caption, no score) is an error; else it is counted and kept out. */
+  strict?: boolean;
+  /** Keep repeated uids, as DataComp's own baselines do. */
   multiset?: boolean;
 }
 
+export interface SelectOptions extends FilterChoice {
+  /** One or more metadata folders: Shardsieve's, DataComp's, dataset2metadata's. */
+  metadata: string | readonly string[];
+  /** The subset file to write, and `<out>.json` beside it, which says how. Without it, nothing is written. */
+  out?: string;
+  onProgress?: (progress: { step: string; share: number }) => void;
+  signal?: AbortSignal;
+}
+
 export interface SelectTotals extends Omit<Selection, 'uids'>, SubsetCounts {
+  /** The filters as applied, defaults filled in. */
+  filters: Filter[];
   /** The subset file. */
-  out: string;
+  out: string | undefined;
 }
 
 /**
- * Selects rows by a score and writes DataComp's sorted `u8,u8` npy. Throws `UsageError`, `MetadataError`,
- * `OutputError`.
+ * Selects rows and writes DataComp's sorted `u8,u8` npy. Throws `UsageError`, `MetadataError`, `OutputError`,
+ * `CancelledError`.
  */
 export async function selectSubset(options: SelectOptions): Promise<SelectTotals> {
   const folders = typeof options.metadata === 'string' ? [options.metadata] : options.metadata;
-  const { threshold, fraction, column } = options;
-  const { uids, ...selection } = await selectRows(
-    folders.map((folder) => openFolder(folder, { readOnly: true })),
-    { threshold, fraction, column },
-  );
-  const folder = openFolder(dirname(options.out));
-  const counts = await writeSubset(folder, basename(options.out), uids, {
-    multiset: options.multiset ?? false,
+  const { out, signal, strict, onProgress, multiset = false } = options;
+  const filters = parseFilters(filtersOf(options));
+  const pool = await openPool(folders.map((folder) => openFolder(folder, { readOnly: true })));
+  const { uids, ...selection } = await selectFrom(pool, {
+    filters,
+    env: createSelectEnv(),
+    ...{ signal, strict, onProgress },
   });
-  return { ...selection, ...counts, out: options.out };
+  const { keptRows, keptUids, repeats } = selection;
+  const written = multiset ? keptRows : keptUids;
+  const totals = { ...selection, filters, out, written, distinct: keptUids, repeats };
+  if (out === undefined) return totals;
+  const folder = openFolder(dirname(out));
+  await writeSubset(folder, basename(out), uids, { multiset });
+  const record = encodeRecord({
+    shardsieve: VERSION,
+    filters,
+    repeats: multiset ? 'keep' : 'drop',
+    input: { rows: pool.rows, files: pool.files.length, fingerprint: await poolFingerprint(pool) },
+    steps: selection.steps,
+    kept: { rows: keptRows, uids: keptUids, repeats },
+    written,
+  });
+  await writeFile(folder, recordName(basename(out)), record);
+  return totals;
+}
+
+/** `subset.npy` is described by `subset.json`. */
+export function recordName(subset: string): string {
+  return `${subset.replace(/\.npy$/, '')}.json`;
+}
+
+/** The filters of a choice, the score's bound last. */
+export function filtersOf({ filters = [], threshold, fraction, column }: FilterChoice): FilterInput[] {
+  if (threshold === undefined && fraction === undefined) return [...filters];
+  return [...filters, { score: { column, threshold, fraction } }];
 }

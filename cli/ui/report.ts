@@ -2,6 +2,7 @@ import type { ScoreTotals } from '../../src/run/totals.ts';
 import type { ReshardReport } from '../../src/subset/reshard.ts';
 import type { SelectTotals } from '../jobs/select.ts';
 import { bytes, count, duration, percent, plural, rate } from './format.ts';
+import { funnelLines } from './funnel.ts';
 
 /** What a run did, for machines (`--json`, one object) and for people (lines). */
 
@@ -35,8 +36,7 @@ export function filterSummary(
     ...scoreSummary(score, seconds),
     kept: select.keptRows,
     dropped: select.total - select.keptRows,
-    column: select.column,
-    threshold: finiteOrNull(select.threshold),
+    ...boundOf(select),
     subset: { uids: select.written, repeats: select.repeats },
     output: { samples: reshard.written, shards: reshard.shards.length, renamed: reshard.renamed },
   };
@@ -47,9 +47,10 @@ export function selectSummary(totals: SelectTotals, seconds: number) {
     seen: totals.total,
     kept: totals.keptRows,
     dropped: totals.total - totals.keptRows,
-    column: totals.column,
-    threshold: finiteOrNull(totals.threshold),
-    not_a_number: totals.nan,
+    ...boundOf(totals),
+    unjudged: unjudged(totals),
+    steps: totals.steps,
+    overlap: totals.overlap,
     subset: { uids: totals.written, distinct: totals.distinct, repeats: totals.repeats },
     seconds: round(seconds),
   };
@@ -118,14 +119,20 @@ export function estimateSeconds(
 }
 
 export function selectLines(totals: SelectTotals): string[] {
-  const { total, keptRows, threshold, column } = totals;
-  const bound = Number.isFinite(threshold) ? ` (${column} ≥ ${Number(threshold.toPrecision(7))})` : '';
+  const { total, keptRows, steps } = totals;
+  const { column, threshold } = boundOf(totals);
+  const bound =
+    steps.length === 1 && typeof threshold === 'number'
+      ? ` (${column} ≥ ${Number(threshold.toPrecision(7))})`
+      : '';
   const lines = [`${count(keptRows)} of ${plural(total, 'row')} kept, ${percent(keptRows, total)}${bound}`];
-  if (totals.nan > 0) lines.push(`${plural(totals.nan, 'row')} without a score, never kept`);
+  const unknown = unjudged(totals);
+  if (unknown > 0)
+    lines.push(`${plural(unknown, 'row')} that could not be judged (no score, no caption), kept out`);
   lines.push(
     `${plural(totals.written, 'uid')} in the subset, ${plural(totals.repeats, 'repeat')} among the kept rows`,
   );
-  return [...totals.notes, ...lines];
+  return [...totals.notes, ...(steps.length > 1 ? funnelLines(totals) : []), ...lines];
 }
 
 export function reshardLines(report: ReshardReport): string[] {
@@ -149,6 +156,19 @@ export function reshardLines(report: ReshardReport): string[] {
 
 export function speed(samples: number, seconds: number): string {
   return `${rate(samples / Math.max(seconds, 1e-9))} a second`;
+}
+
+/** The bound of the last filter that has one. */
+export function boundOf({ steps }: Pick<SelectTotals, 'steps'>): {
+  column?: string;
+  threshold?: number | null;
+} {
+  const last = steps.flatMap(({ found }) => found).findLast(({ threshold }) => threshold !== undefined);
+  return last === undefined ? {} : { column: last.column, threshold: finiteOrNull(last.threshold!) };
+}
+
+function unjudged({ steps }: SelectTotals): number {
+  return steps.reduce((sum, step) => sum + step.unjudged, 0);
 }
 
 function finiteOrNull(value: number): number | null {

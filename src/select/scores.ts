@@ -1,39 +1,19 @@
 import { MetadataError } from '../errors.ts';
-import type { ParquetFile } from '../metadata/parquet-read.ts';
+import type { Numbers } from './scan.ts';
 import { parseUid } from './uids.ts';
-
-/** A parquet's scores in the column's own type; a null is NaN. */
-export type Scores = Float32Array<ArrayBuffer> | Float64Array<ArrayBuffer>;
-
-/** The column's type in one file. Throws `MetadataError` where it is absent or holds no floats. */
-export function scoreType(file: ParquetFile, column: string): 'FLOAT' | 'DOUBLE' {
-  const type = file.columns.find(({ name }) => name === column)?.type;
-  if (type === 'FLOAT' || type === 'DOUBLE') return type;
-  throw new MetadataError(type === undefined ? `no column ${column}` : `${column} is ${type}, not a score`, {
-    file: file.name,
-    column,
-  });
-}
 
 /** A threshold as the column's type holds it: DataComp compares in that type. */
 export function inType(threshold: number, type: 'FLOAT' | 'DOUBLE'): number {
   return type === 'FLOAT' ? Math.fround(threshold) : threshold;
 }
 
-/** One column of scores. */
-export async function readScores(file: ParquetFile, column: string): Promise<Scores> {
-  const scores = new (scoreType(file, column) === 'FLOAT' ? Float32Array : Float64Array)(file.rows);
-  for await (const { start, chunks } of file.groups([column])) copyScores(chunks.get(column)!, scores, start);
-  return scores;
-}
-
 /** Copies decoded pieces, nulls as NaN. */
-export function copyScores(pieces: readonly ArrayLike<unknown>[], into: Scores, start: number): void {
+export function copyScores(pieces: readonly ArrayLike<unknown>[], into: Numbers, start: number): void {
   let at = start;
   for (const piece of pieces) {
     for (let i = 0; i < piece.length; i++) {
       const value = piece[i];
-      into[at++] = typeof value === 'number' ? value : Number.NaN;
+      into[at++] = typeof value === 'number' ? value : typeof value === 'bigint' ? Number(value) : Number.NaN;
     }
   }
 }
@@ -72,7 +52,7 @@ export function parseUids(
 }
 
 /** The score at place `int(n · fraction)` of all scores in descending order; −∞ where that keeps every number. */
-export function fractionThreshold(scores: readonly Scores[], fraction: number): number {
+export function fractionThreshold(scores: readonly Numbers[], fraction: number): number {
   const n = scores.reduce((sum, part) => sum + part.length, 0);
   const wide = scores.some((part) => part instanceof Float64Array);
   const all = new (wide ? Float64Array : Float32Array)(n);

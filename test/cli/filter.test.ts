@@ -79,6 +79,7 @@ describe('filter', () => {
       'shards/00000000_stats.json',
       'shards/meta.json',
       'shards/sizes.json',
+      'subset.json',
       'subset.npy',
     ]);
   });

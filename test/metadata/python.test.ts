@@ -3,6 +3,7 @@ import { describe, expect, it } from 'vitest';
 import { commitShard } from '../../src/metadata/commit.ts';
 import { fromFloat16, toFloat16 } from '../../src/metadata/float16.ts';
 import { prepareFolder } from '../../src/metadata/folder.ts';
+import { parseFilters } from '../../src/select/parse.ts';
 import { selectSubset } from '../../src/select/select.ts';
 import { writeSubset } from '../../src/subset/npy.ts';
 import { MemoryFolder } from '../helpers/memory-folder.ts';
@@ -83,7 +84,9 @@ describe.skipIf(PYTHON === undefined || DATACOMP === undefined)(
         ),
       );
       for (const [i, line] of printed.trim().split('\n').entries()) {
-        const { uids } = await selectSubset([folder], { column: 'l14', ...cases[i] });
+        const { uids } = await selectSubset([folder], {
+          filters: parseFilters([{ score: { column: 'l14', ...cases[i] } }]),
+        });
         const out = new MemoryFolder();
         await writeSubset(out, 's.npy', uids, { multiset: true });
         const sha256 = createHash('sha256').update(out.files.get('s.npy')!).digest('hex');

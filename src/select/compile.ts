@@ -1,0 +1,69 @@
+import { UsageError } from '../errors.ts';
+import type { SelectEnv } from './env.ts';
+import { languageFilter } from './filters/language.ts';
+import { captionFilter, lengthFilter, sizeFilter } from './filters/rows.ts';
+import { scoreFilter } from './filters/score.ts';
+import { whereFilter } from './filters/where.ts';
+import type { Pool } from './pool.ts';
+import { presetFilters } from './presets.ts';
+import type { Filter } from './spec.ts';
+import type { PoolFilter, RowFilter } from './types.ts';
+
+/** Filters bound to a pool: columns chosen, types checked, nothing read yet. */
+export type Plan =
+  | { kind: 'leaf'; label: string; filter: RowFilter | PoolFilter }
+  | { kind: 'all' | 'any' | 'sequence'; label: string; parts: Plan[] }
+  | { kind: 'not'; label: string; part: Plan };
+
+/** Throws `UsageError` or `MetadataError` where a filter cannot be applied to this pool. */
+export async function compile(filter: Filter, pool: Pool, env: SelectEnv): Promise<Plan> {
+  if ('not' in filter) {
+    const part = await compile(filter.not, pool, env);
+    return { kind: 'not', label: `not ${part.label}`, part };
+  }
+  if ('preset' in filter) {
+    const { name } = filter.preset;
+    const kind = name === 'negcliploss_normsim' ? 'sequence' : 'all';
+    return { kind, label: name, parts: await compileAll(presetFilters(filter.preset), pool, env) };
+  }
+  for (const kind of ['all', 'any', 'sequence'] as const) {
+    if (!(kind in filter)) continue;
+    const parts = await compileAll((filter as { [name: string]: Filter[] })[kind], pool, env);
+    return { kind, label: `${kind} of ${parts.map(({ label }) => label).join(', ')}`, parts };
+  }
+  return { kind: 'leaf', label: labelOf(filter), filter: await leaf(filter, pool, env) };
+}
+
+async function compileAll(filters: readonly Filter[], pool: Pool, env: SelectEnv): Promise<Plan[]> {
+  const plans: Plan[] = [];
+  for (const filter of filters) plans.push(await compile(filter, pool, env));
+  return plans;
+}
+
+async function leaf(filter: Filter, pool: Pool, env: SelectEnv): Promise<RowFilter | PoolFilter> {
+  if ('score' in filter) return scoreFilter(filter.score, pool);
+  if ('language' in filter) return languageFilter(filter.language, pool, env);
+  if ('caption' in filter) return needing(pool, 'text', () => lengthFilter(filter.caption));
+  if ('size' in filter) {
+    pool.require('original_width');
+    return needing(pool, 'original_height', () => sizeFilter(filter.size));
+  }
+  if ('where' in filter) return whereFilter(filter.where, env);
+  void captionFilter;
+  throw new UsageError(`the filter ${Object.keys(filter)[0]} is not there yet`);
+}
+
+function needing<T>(pool: Pool, column: string, make: () => T): T {
+  pool.require(column);
+  return make();
+}
+
+/** `score b32 fraction 0.3`: a filter in a line, for funnels. */
+function labelOf(filter: Filter): string {
+  const [[name, params]] = Object.entries(filter);
+  if (typeof params === 'string') return `${name} ${params}`;
+  const shown = Object.entries(params as { [field: string]: unknown })
+    .filter(([field, value]) => value !== undefined && !(field === 'of' && value === 'pool'))
+    .map(([field, value]) => `${field} ${Array.isArray(value) ? value.join('|') : String(value)}`);
+  return [name, ...shown].join(' ');
+}

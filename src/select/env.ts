@@ -1,0 +1,29 @@
+import type { Pool } from './pool.ts';
+import type { Verdict } from './types.ts';
+
+/**
+ * What selecting takes from a platform. A filter that needs something that was not handed in fails with a
+ * `UsageError` that says so.
+ */
+export interface SelectEnv {
+  /** SQL predicates (`where`). */
+  where?: WhereEngine;
+  /** Language of captions, where no column has it. */
+  languages?: (by: 'fasttext' | 'cld3') => Promise<CaptionLanguages>;
+  /** The bytes of `assets/wordnet`'s table. */
+  entities?: () => Promise<Uint8Array>;
+  /** A file that a filter names: a block-list, centroids. Throws `UsageError` where it cannot be read. */
+  readFile?: (path: string) => Promise<Uint8Array>;
+}
+
+export interface WhereEngine {
+  /**
+   * Judges every row by a SQL predicate; where it is NULL, the row is unjudged. Throws `UsageError` at a column
+   * that is not there (naming the nearest) or a predicate that is none.
+   */
+  test(pool: Pool, predicate: string): Promise<Verdict>;
+}
+
+export interface CaptionLanguages {
+  detect(captions: readonly (string | null)[]): Promise<readonly { language: string; probability: number }[]>;
+}

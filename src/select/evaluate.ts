@@ -1,0 +1,190 @@
+import { MetadataError } from '../errors.ts';
+import { compile, type Plan } from './compile.ts';
+import type { SelectEnv } from './env.ts';
+import { askedOnce } from './filters/language.ts';
+import { RowMask } from './mask.ts';
+import type { Pool } from './pool.ts';
+import type { ColumnRequest } from './scan.ts';
+import type { Filter } from './spec.ts';
+import { type Found, KEEP, type RowFilter, UNJUDGED, type Verdict } from './types.ts';
+
+/** What one filter did to the rows that the filters before left. */
+export interface Step {
+  label: string;
+  /** Rows before and after. `before = after + dropped + unjudged`. */
+  before: number;
+  after: number;
+  /** Rows before that could not be judged; kept out. */
+  unjudged: number;
+  /** Rows of the whole pool that it says to keep; for a filter of `of: rest` and the like, of those it saw. */
+  alone: number;
+  /** What fractions became, and the like: of this filter and the filters in it. */
+  found: Found[];
+}
+
+export interface Outcome {
+  kept: RowMask;
+  steps: Step[];
+  /** Rows kept by two steps both, `[i][j]`; the diagonal is `alone`. */
+  overlap: number[][];
+}
+
+export interface EvaluateOptions {
+  /** A row that cannot be judged is an error. */
+  strict?: boolean;
+  signal?: AbortSignal;
+  onProgress?: (progress: { step: string; share: number }) => void;
+}
+
+/**
+ * Applies filters in order. What judges rows one by one (thresholds, captions, sizes, languages) is answered for
+ * all filters in one reading of the columns they need; the others run in their turn.
+ *
+ * In `all` and `any` every part sees the rows that came in; in `sequence`, as at the top, each sees what the one
+ * before left. `all` does not judge a row that no part drops and some part cannot judge; `any`, one that no part
+ * keeps and some part cannot judge; `not` turns keep and drop around.
+ */
+export async function evaluate(
+  pool: Pool,
+  filters: readonly Filter[],
+  env: SelectEnv,
+  options: EvaluateOptions = {},
+): Promise<Outcome> {
+  const once = env.languages === undefined ? env : { ...env, languages: askedOnce(env.languages) };
+  const plans: Plan[] = [];
+  for (const filter of filters) plans.push(await compile(filter, pool, once));
+  const context: Context = { pool, options, rows: await judgeRows(pool, plans.flatMap(rowFilters), options) };
+  const kept = new RowMask(pool.rows, true);
+  const steps: Step[] = [];
+  const alone: RowMask[] = [];
+  for (const plan of plans) {
+    const before = kept.count();
+    const found: Found[] = [];
+    const verdict = await judge(plan, kept, context, found);
+    const unjudged = kept.countBoth(verdict.unjudged);
+    if (options.strict && unjudged > 0) throw unjudgedError(pool, plan.label, verdict, kept, unjudged);
+    kept.and(verdict.keep);
+    steps.push({
+      label: plan.label,
+      before,
+      after: kept.count(),
+      unjudged,
+      alone: verdict.keep.count(),
+      found,
+    });
+    alone.push(verdict.keep);
+  }
+  return { kept, steps, overlap: alone.map((a) => alone.map((b) => a.countBoth(b))) };
+}
+
+interface Context {
+  pool: Pool;
+  options: EvaluateOptions;
+  /** The answers of row filters, which do not depend on what came before. */
+  rows: Map<RowFilter, Verdict>;
+}
+
+async function judge(plan: Plan, rest: RowMask, context: Context, found: Found[]): Promise<Verdict> {
+  const { pool, options } = context;
+  switch (plan.kind) {
+    case 'leaf': {
+      const { filter, label } = plan;
+      if (filter.kind === 'rows') {
+        if (filter.found) found.push(filter.found);
+        return context.rows.get(filter)!;
+      }
+      options.signal?.throwIfAborted();
+      const judged = await filter.judge(pool, {
+        rest,
+        signal: options.signal,
+        onProgress: (share) => options.onProgress?.({ step: label, share }),
+      });
+      if (judged.found) found.push(judged.found);
+      return judged;
+    }
+    case 'not': {
+      const { keep, unjudged } = await judge(plan.part, rest, context, found);
+      return { keep: keep.inverse().andNot(unjudged), unjudged };
+    }
+    case 'all': {
+      const keep = new RowMask(pool.rows, true);
+      // Rows that no part drops.
+      const open = new RowMask(pool.rows, true);
+      for (const part of plan.parts) {
+        const verdict = await judge(part, rest, context, found);
+        keep.and(verdict.keep);
+        open.and(verdict.keep.clone().or(verdict.unjudged));
+      }
+      return { keep, unjudged: open.andNot(keep) };
+    }
+    case 'any': {
+      const keep = new RowMask(pool.rows);
+      const unjudged = new RowMask(pool.rows);
+      for (const part of plan.parts) {
+        const verdict = await judge(part, rest, context, found);
+        keep.or(verdict.keep);
+        unjudged.or(verdict.unjudged);
+      }
+      return { keep, unjudged: unjudged.andNot(keep) };
+    }
+    case 'sequence': {
+      const keep = rest.clone();
+      const unjudged = new RowMask(pool.rows);
+      for (const part of plan.parts) {
+        const verdict = await judge(part, keep, context, found);
+        unjudged.or(keep.clone().and(verdict.unjudged));
+        keep.and(verdict.keep);
+      }
+      return { keep, unjudged };
+    }
+  }
+}
+
+function rowFilters(plan: Plan): RowFilter[] {
+  if (plan.kind === 'leaf') return plan.filter.kind === 'rows' ? [plan.filter] : [];
+  return plan.kind === 'not' ? rowFilters(plan.part) : plan.parts.flatMap(rowFilters);
+}
+
+/** Answers all row filters in one scan. */
+async function judgeRows(
+  pool: Pool,
+  filters: readonly RowFilter[],
+  { signal, onProgress }: EvaluateOptions,
+): Promise<Map<RowFilter, Verdict>> {
+  const answers = new Map<RowFilter, Verdict>(
+    filters.map((filter) => [filter, { keep: new RowMask(pool.rows), unjudged: new RowMask(pool.rows) }]),
+  );
+  if (filters.length === 0) return answers;
+  const requests = new Map<string, ColumnRequest>();
+  for (const request of filters.flatMap((filter) => filter.requests)) {
+    requests.set(`${request.as}:${request.name}`, request);
+  }
+  for await (const batch of pool.scan([...requests.values()], { signal })) {
+    const verdicts = new Uint8Array(batch.rows);
+    for (const [filter, { keep, unjudged }] of answers) {
+      verdicts.fill(0);
+      await filter.judge(batch, verdicts);
+      for (let row = 0; row < batch.rows; row++) {
+        if (verdicts[row] === KEEP) keep.set(batch.start + row);
+        else if (verdicts[row] === UNJUDGED) unjudged.set(batch.start + row);
+      }
+    }
+    onProgress?.({ step: 'reading columns', share: (batch.start + batch.rows) / pool.rows });
+  }
+  return answers;
+}
+
+function unjudgedError(
+  pool: Pool,
+  label: string,
+  { unjudged }: Verdict,
+  rest: RowMask,
+  count: number,
+): MetadataError {
+  const row = unjudged.clone().and(rest).first();
+  const file = pool.files.findLast(({ start }) => start <= row)!;
+  return new MetadataError(`${count} rows cannot be judged by ${label}, row ${row - file.start} first`, {
+    file: file.name,
+    hint: 'Without --strict such rows are counted and kept out',
+  });
+}

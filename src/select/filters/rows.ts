@@ -1,0 +1,60 @@
+import { codePoints, fasttextTokens, wordCount } from '../captions.ts';
+import type { Params } from '../spec.ts';
+import { DROP, KEEP, type RowFilter, UNJUDGED } from '../types.ts';
+
+/** A filter on the caption; rows without one are not judged. */
+export function captionFilter(keeps: (caption: string) => boolean): RowFilter {
+  return {
+    kind: 'rows',
+    requests: [{ name: 'text', as: 'text' }],
+    judge(batch, verdicts) {
+      const captions = batch.texts('text');
+      for (let row = 0; row < batch.rows; row++) {
+        const caption = captions[row];
+        verdicts[row] = caption === null ? UNJUDGED : keeps(caption) ? KEEP : DROP;
+      }
+    },
+  };
+}
+
+/** Lengths of the caption: Python's words, code points, fastText's tokens. */
+export function lengthFilter(params: Params<'caption'>): RowFilter {
+  const { min_words, max_words, min_characters, max_characters, min_fasttext_tokens } = params;
+  const within = (count: (text: string) => number, least = 0, most = Number.POSITIVE_INFINITY) => {
+    if (least === 0 && most === Number.POSITIVE_INFINITY) return () => true;
+    return (text: string) => {
+      const n = count(text);
+      return n >= least && n <= most;
+    };
+  };
+  const characters = within(codePoints, min_characters, max_characters);
+  const words = within(wordCount, min_words, max_words);
+  const tokens = within(fasttextTokens, min_fasttext_tokens);
+  return captionFilter((caption) => characters(caption) && words(caption) && tokens(caption));
+}
+
+/** Sides of the original picture. A side of 0 has no aspect ratio, which is never within a bound. */
+export function sizeFilter({ min_side, max_aspect }: Params<'size'>): RowFilter {
+  const [width, height] = ['original_width', 'original_height'];
+  return {
+    kind: 'rows',
+    requests: [
+      { name: width, as: 'number' },
+      { name: height, as: 'number' },
+    ],
+    judge(batch, verdicts) {
+      const widths = batch.numbers(width);
+      const heights = batch.numbers(height);
+      for (let row = 0; row < batch.rows; row++) {
+        const short = Math.min(widths[row], heights[row]);
+        const long = Math.max(widths[row], heights[row]);
+        if (Number.isNaN(short)) verdicts[row] = UNJUDGED;
+        else {
+          const isLarge = min_side === undefined || short >= min_side;
+          const isCompact = max_aspect === undefined || long / short <= max_aspect;
+          verdicts[row] = isLarge && isCompact ? KEEP : DROP;
+        }
+      }
+    },
+  };
+}

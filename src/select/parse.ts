@@ -1,0 +1,67 @@
+import type { z } from 'zod';
+import { UsageError } from '../errors.ts';
+import { guess } from './nearest.ts';
+import { FILTER_NAMES, FILTERS, type Filter, type FilterInput } from './spec.ts';
+
+/**
+ * Checks filters and fills in their defaults. `path` says where they stand, for messages (`filters[2].any[0]`).
+ * Throws `UsageError` naming the place, and the nearest name where one looks mistyped.
+ */
+export function parseFilters(filters: readonly (FilterInput | unknown)[], path = 'filters'): Filter[] {
+  return filters.map((filter, i) => parseFilter(filter, `${path}[${i}]`));
+}
+
+/** One filter; see `parseFilters`. */
+export function parseFilter(filter: unknown, path: string): Filter {
+  const named = typeof filter === 'string' ? { [filter]: {} } : filter;
+  if (
+    typeof named !== 'object' ||
+    named === null ||
+    Array.isArray(named) ||
+    Object.keys(named).length !== 1
+  ) {
+    throw new UsageError(`${path} must be a filter: an object of one field, its name`, {
+      hint: `Such as {score: {fraction: 0.3}}; the names are ${FILTER_NAMES.join(', ')}`,
+    });
+  }
+  const [[name, value]] = Object.entries(named as { [name: string]: unknown });
+  if (!FILTER_NAMES.includes(name)) {
+    throw new UsageError(`${path}: no filter is called ${name}`, {
+      hint: `${guess(name, FILTER_NAMES)}The names are ${FILTER_NAMES.join(', ')}`,
+    });
+  }
+  const place = `${path}.${name}`;
+  if (name === 'not') return { not: parseFilter(value, place) };
+  const schema = FILTERS[name as keyof typeof FILTERS];
+  const given = name === 'preset' && typeof value === 'string' ? { name: value } : (value ?? {});
+  const checked = check(schema, given, place);
+  if (name === 'all' || name === 'any' || name === 'sequence') {
+    return { [name]: parseFilters(checked as unknown[], place) } as Filter;
+  }
+  checkBound(name, checked, place);
+  return { [name]: checked } as Filter;
+}
+
+/** Filters that sort rows by a number need one bound, a threshold or a fraction, and not both. */
+function checkBound(name: string, params: unknown, place: string): void {
+  if (!['score', 'negcliploss', 'normsim'].includes(name)) return;
+  const { threshold, fraction } = params as { threshold?: number; fraction?: number };
+  if ((threshold === undefined) === (fraction === undefined)) {
+    throw new UsageError(`${place}: give either a threshold or a fraction`);
+  }
+}
+
+/** Checks a value against a schema. Throws `UsageError` with every problem, each with its place. */
+export function check<Schema extends z.ZodType>(
+  schema: Schema,
+  value: unknown,
+  path: string,
+): z.output<Schema> {
+  const result = schema.safeParse(value);
+  if (result.success) return result.data;
+  const problems = result.error.issues.map((issue) => {
+    const at = [path, ...issue.path.map(String)].join('.');
+    return `${at}: ${issue.message}`;
+  });
+  throw new UsageError(problems.join('; '));
+}

@@ -1,0 +1,51 @@
+import { sha256 } from '@noble/hashes/sha2.js';
+import { bytesToHex } from '@noble/hashes/utils.js';
+import type { Step } from './evaluate.ts';
+import type { Pool } from './pool.ts';
+import type { Filter } from './spec.ts';
+
+/**
+ * `<subset>.json`: what a subset was made of and how. It says nothing of when, of paths or of threads, so the same
+ * filters on the same metadata give the same bytes.
+ */
+export interface SubsetRecord {
+  shardsieve: string;
+  /** Every parameter, defaults included. */
+  filters: readonly Filter[];
+  repeats: 'keep' | 'drop';
+  input: { rows: number; files: number; fingerprint: string };
+  steps: readonly Step[];
+  /** `rows = kept + the sum of what each step dropped or could not judge`. */
+  kept: { rows: number; uids: number; repeats: number };
+  /** Entries of the subset file. */
+  written: number;
+}
+
+export function encodeRecord(record: SubsetRecord): Uint8Array {
+  return new TextEncoder().encode(`${JSON.stringify(record, number, 2)}\n`);
+}
+
+/** JSON has no infinity: the threshold that keeps every number is `null`. */
+function number(_name: string, value: unknown): unknown {
+  return typeof value === 'number' && !Number.isFinite(value) ? null : value;
+}
+
+/** Reads of a footer's length and signature. */
+const TAIL_BYTES = 8;
+
+/**
+ * SHA-256 over each parquet's name, size and footer, which holds its schema and each column chunk's place, sizes and
+ * least and greatest values: the first 32 hex digits. Two reads a file, whatever its size.
+ */
+export async function poolFingerprint(pool: Pool): Promise<string> {
+  const hash = sha256.create();
+  for (const { folder, shard } of pool.files) {
+    const name = `${shard}.parquet`;
+    const file = await folder.open(name);
+    const tail = await file.slice(file.size - TAIL_BYTES, file.size);
+    const length = new DataView(tail.buffer, tail.byteOffset).getUint32(0, true);
+    hash.update(new TextEncoder().encode(`${name} ${file.size}\n`));
+    hash.update(await file.slice(file.size - TAIL_BYTES - length, file.size));
+  }
+  return bytesToHex(hash.digest()).slice(0, 32);
+}
