@@ -14,13 +14,15 @@ export interface RuntimeSpec {
   threads?: number;
   /** Keeps no rearranged copy of the matrices. */
   lean: boolean;
+  /** The execution provider; `cpu` where absent. What it cannot run, the CPU does. */
+  provider?: string;
 }
 
 /** Loads a graph. Throws `ModelError` with the runtime's own words. */
 export async function createRuntimeSession(spec: RuntimeSpec): Promise<Session> {
-  const { graph, folder, weights, threads, lean } = spec;
+  const { graph, folder, weights, threads, lean, provider = 'cpu' } = spec;
   const options: ort.InferenceSession.SessionOptions = {
-    executionProviders: ['cpu'],
+    executionProviders: [provider],
     graphOptimizationLevel: 'all',
     // A plan of memory per input shape would be kept for every caption length.
     enableMemPattern: false,

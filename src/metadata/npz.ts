@@ -1,8 +1,12 @@
-import { inflateSync, Zip, ZipPassThrough } from 'fflate';
+import { Zip, ZipPassThrough } from 'fflate';
 import { MetadataError, OutputError } from '../errors.ts';
 import type { Sink } from '../io/bytes.ts';
-import { fromFloat16, toFloat16 } from './float16.ts';
-import { npyHeader, parseNpyHeader } from './npy.ts';
+import { toFloat16 } from './float16.ts';
+import { npyHeader } from './npy.ts';
+import { type Float32Matrix, type MatrixHeader, matrixHeader, matrixValues } from './npy-matrix.ts';
+import { entryStart, isStored, type RangedFile, readDirectory, readEntry, type ZipEntry } from './zip.ts';
+
+export type { Float32Matrix, RangedFile };
 
 /**
  * Embeddings as NumPy's `.npz`: a stored zip of float16 `.npy` members, `[rows, dim]`, row-major.
@@ -14,13 +18,6 @@ export interface NpzArray {
   name: string;
   dim: number;
   values: Float32Array;
-}
-
-export interface Float32Matrix {
-  rows: number;
-  dim: number;
-  /** Row-major `[rows, dim]`. */
-  data: Float32Array;
 }
 
 /** fflate writes 32-bit sizes and offsets only. */
@@ -58,169 +55,128 @@ export async function writeNpz(sink: Sink, arrays: readonly NpzArray[]): Promise
   await drain();
 }
 
-/** What `Folder.open` gives. */
-export interface RangedFile {
-  size: number;
-  slice(start: number, end: number): Promise<Uint8Array>;
-}
+/** Rows of one array: a run, or single rows in ascending order. */
+export type RowRange = { start: number; end: number } | Uint32Array;
 
-interface ZipEntry {
-  method: number;
-  crc: number;
-  packed: number;
-  size: number;
-  offset: number;
+export interface Npz {
+  names: string[];
+  /** Rows and values a row of one array; its values are not read. Throws as `matrix` does. */
+  shape(array: string): Promise<{ rows: number; dim: number }>;
+  /**
+   * One array as float32, or some of its rows. Rows of a stored array are read where they lie; a compressed one is
+   * inflated whole each time. Throws `MetadataError` where there is none, or it is not a float matrix.
+   */
+  matrix(array: string, rows?: RowRange): Promise<Float32Matrix>;
 }
-
-const END_RECORD = 0x06054b50;
-const END_RECORD_64_LOCATOR = 0x07064b50;
-const END_RECORD_64 = 0x06064b50;
-const CENTRAL_RECORD = 0x02014b50;
-const LOCAL_RECORD = 0x04034b50;
-/** An end record may be followed by a comment of up to 65,535 bytes. */
-const END_SEARCH_BYTES = 22 + 0xffff;
-/** An npz holds a handful of arrays; a longer directory is not one. */
-const MAX_DIRECTORY_BYTES = 1 << 20;
-/** Two million rows of 1,024 float32: more than one metadata file holds, and what one buffer can. */
-const MAX_MEMBER_BYTES = 2 ** 33;
 
 /** The arrays of an npz by name, without `.npy`; nothing of their values is read yet. */
 export async function openNpz(file: RangedFile, name: string): Promise<Npz> {
-  const directory = await readDirectory(file, name);
+  const members = await readDirectory(file, name);
+  const directory = new Map([...members].map(([member, entry]) => [member.replace(/\.npy$/, ''), entry]));
+  const find = (array: string): ZipEntry => {
+    const entry = directory.get(array);
+    if (entry !== undefined) return entry;
+    throw new MetadataError(`no array ${array}, only ${[...directory.keys()].join(', ') || 'none'}`, {
+      file: name,
+    });
+  };
+  const placed = new Map<string, Promise<Placed>>();
+  const place = (array: string): Promise<Placed> => {
+    const known = placed.get(array);
+    if (known !== undefined) return known;
+    const found = locate(file, find(array), name, array);
+    placed.set(array, found);
+    found.catch(() => placed.delete(array));
+    return found;
+  };
   return {
     names: [...directory.keys()],
-    async matrix(array) {
-      const entry = directory.get(array);
-      if (!entry) {
-        throw new MetadataError(`no array ${array}, only ${[...directory.keys()].join(', ') || 'none'}`, {
-          file: name,
-        });
+    shape: async (array) => (await place(array)).header,
+    async matrix(array, rows) {
+      const { header, start } = await place(array);
+      const label = `${name}:${array}`;
+      if (start === undefined) {
+        const bytes = await readEntry(file, find(array), name);
+        return takeRows(header, rows, async (from, to) => bytes.subarray(from, to), label);
       }
-      return toMatrix(await readEntry(file, entry, name), `${name}:${array}`);
+      return takeRows(header, rows, (from, to) => file.slice(start + from, start + to), label);
     },
   };
 }
 
-export interface Npz {
-  names: string[];
-  /** One array as float32. Throws `MetadataError` where there is none, or it is not a float matrix. */
-  matrix(array: string): Promise<Float32Matrix>;
+/** An array whose header is read; `start` is where its member begins in the file, if it lies there as it is. */
+interface Placed {
+  header: MatrixHeader;
+  start?: number;
 }
 
-async function readDirectory(file: RangedFile, name: string): Promise<Map<string, ZipEntry>> {
-  const fail = (what: string) => new MetadataError(`not an npz: ${what}`, { file: name });
-  const tailStart = Math.max(0, file.size - END_SEARCH_BYTES);
-  const tail = await file.slice(tailStart, file.size);
-  const view = new DataView(tail.buffer, tail.byteOffset, tail.byteLength);
-  let end = tail.length - 22;
-  while (end >= 0 && view.getUint32(end, true) !== END_RECORD) end--;
-  if (end < 0) throw fail('no zip directory at its end');
-  let count = view.getUint16(end + 10, true);
-  let size = view.getUint32(end + 12, true);
-  let offset = view.getUint32(end + 16, true);
-  if (end >= 20 && view.getUint32(end - 20, true) === END_RECORD_64_LOCATOR) {
-    const at = Number(view.getBigUint64(end - 12, true));
-    if (at + 56 > file.size) throw fail('its zip64 directory lies past its end');
-    const record = await file.slice(at, at + 56);
-    const wide = new DataView(record.buffer, record.byteOffset, record.byteLength);
-    if (wide.getUint32(0, true) !== END_RECORD_64) throw fail('its zip64 directory is damaged');
-    count = Number(wide.getBigUint64(32, true));
-    size = Number(wide.getBigUint64(40, true));
-    offset = Number(wide.getBigUint64(48, true));
+/** Longer than any header of a matrix that NumPy writes, and than the longest that `parseNpyHeader` takes. */
+const HEAD_BYTES = 10_100;
+
+async function locate(file: RangedFile, entry: ZipEntry, name: string, array: string): Promise<Placed> {
+  const label = `${name}:${array}`;
+  if (!isStored(entry)) {
+    const bytes = await readEntry(file, entry, name);
+    return { header: matrixHeader(bytes, bytes.length, label) };
   }
-  if (size > MAX_DIRECTORY_BYTES || offset + size > file.size)
-    throw fail('its directory has no possible size');
-  return parseDirectory(await file.slice(offset, offset + size), count, fail);
+  const start = await entryStart(file, entry, name);
+  const head = await file.slice(start, start + Math.min(entry.size, HEAD_BYTES));
+  return { header: matrixHeader(head, entry.size, label), start };
 }
 
-function parseDirectory(
-  bytes: Uint8Array,
-  count: number,
-  fail: (what: string) => Error,
-): Map<string, ZipEntry> {
-  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-  const entries = new Map<string, ZipEntry>();
-  let at = 0;
-  for (let i = 0; i < count; i++) {
-    if (at + 46 > bytes.length || view.getUint32(at, true) !== CENTRAL_RECORD)
-      throw fail('its directory is damaged');
-    const nameLength = view.getUint16(at + 28, true);
-    const extraLength = view.getUint16(at + 30, true);
-    const next = at + 46 + nameLength + extraLength + view.getUint16(at + 32, true);
-    if (next > bytes.length) throw fail('its directory is damaged');
-    const entry: ZipEntry = {
-      method: view.getUint16(at + 10, true),
-      crc: view.getUint32(at + 16, true),
-      packed: view.getUint32(at + 20, true),
-      size: view.getUint32(at + 24, true),
-      offset: view.getUint32(at + 42, true),
-    };
-    const extraStart = at + 46 + nameLength;
-    widen(entry, new DataView(bytes.buffer, bytes.byteOffset + extraStart, extraLength));
-    const member = new TextDecoder().decode(bytes.subarray(at + 46, extraStart));
-    entries.set(member.replace(/\.npy$/, ''), entry);
-    at = next;
+/** Single rows closer together than this are read in one piece. */
+const GAP_BYTES = 64 * 1024;
+/** Pieces under way at once. */
+const PIECES = 16;
+/** A piece is not made longer than this by joining rows. */
+const PIECE_BYTES = 8 * 1024 * 1024;
+
+async function takeRows(
+  header: MatrixHeader,
+  wanted: RowRange | undefined,
+  read: (from: number, to: number) => Promise<Uint8Array>,
+  label: string,
+): Promise<Float32Matrix> {
+  const { rows, dim, width, offset } = header;
+  const stride = dim * width;
+  if (!(wanted instanceof Uint32Array)) {
+    const { start, end } = wanted ?? { start: 0, end: rows };
+    check(start <= end && start >= 0 && end <= rows, label);
+    const bytes = await read(offset + start * stride, offset + end * stride);
+    return { rows: end - start, dim, data: matrixValues(bytes, width) };
   }
-  return entries;
-}
-
-/** Takes 64-bit fields from the zip64 extra, where the 32-bit ones say that they do not fit. */
-function widen(entry: ZipEntry, extra: DataView): void {
-  for (let at = 0; at + 4 <= extra.byteLength; ) {
-    const length = extra.getUint16(at + 2, true);
-    const end = Math.min(at + 4 + length, extra.byteLength);
-    if (extra.getUint16(at, true) === 1) {
-      let field = at + 4;
-      for (const key of ['size', 'packed', 'offset'] as const) {
-        if (entry[key] !== 0xffffffff || field + 8 > end) continue;
-        entry[key] = Number(extra.getBigUint64(field, true));
-        field += 8;
-      }
+  const out = new Float32Array(wanted.length * dim);
+  const readPiece = async ([first, last]: [number, number]): Promise<void> => {
+    const from = wanted[first];
+    const bytes = await read(offset + from * stride, offset + (wanted[last] + 1) * stride);
+    for (let i = first; i <= last; i++) {
+      const at = (wanted[i] - from) * stride;
+      out.set(matrixValues(bytes.subarray(at, at + stride), width), i * dim);
     }
-    at = end === at + 4 + length ? end : extra.byteLength;
-  }
-}
-
-async function readEntry(file: RangedFile, entry: ZipEntry, name: string): Promise<Uint8Array> {
-  const fail = (what: string) => new MetadataError(`not an npz: ${what}`, { file: name });
-  if (entry.size > MAX_MEMBER_BYTES) throw fail(`a member of ${entry.size} bytes`);
-  if (entry.offset + 30 > file.size) throw fail('a member lies past its end');
-  const local = await file.slice(entry.offset, entry.offset + 30);
-  const view = new DataView(local.buffer, local.byteOffset, local.byteLength);
-  if (view.getUint32(0, true) !== LOCAL_RECORD) throw fail('a member is not where the directory says');
-  const start = entry.offset + 30 + view.getUint16(26, true) + view.getUint16(28, true);
-  if (start + entry.packed > file.size) throw fail('a member lies past its end');
-  const packed = await file.slice(start, start + entry.packed);
-  if (entry.method === 0 && entry.packed === entry.size) return packed;
-  if (entry.method !== 8) throw fail(`compression method ${entry.method} is not supported`);
-  try {
-    // One byte more than promised, so that a member that holds more is noticed.
-    const out = inflateSync(packed, { out: new Uint8Array(entry.size + 1) });
-    if (out.length === entry.size) return out;
-  } catch (cause) {
-    throw new MetadataError('not an npz: a member cannot be inflated', { file: name, cause });
-  }
-  throw fail('a member does not have the size that the directory says');
-}
-
-function toMatrix(bytes: Uint8Array, name: string): Float32Matrix {
-  const header = parseNpyHeader(bytes, name);
-  const [rows, dim] = header.shape;
-  const width = { '<f2': 2, '<f4': 4, '<f8': 8 }[header.descr];
-  if (width === undefined || header.shape.length !== 2 || (header.fortranOrder && rows > 1 && dim > 1)) {
-    throw new MetadataError(
-      `expected a row-major matrix of float16, float32 or float64, found ${header.descr} (${header.shape.join(', ')})`,
-      { file: name },
-    );
-  }
-  if (bytes.length - header.offset < rows * dim * width) {
-    throw new MetadataError(`${rows} × ${dim} values do not fit in the file`, { file: name });
-  }
-  const values = new Uint8Array(bytes.subarray(header.offset, header.offset + rows * dim * width)).buffer;
-  if (width === 2) return { rows, dim, data: fromFloat16(new Uint16Array(values)) };
-  return {
-    rows,
-    dim,
-    data: width === 4 ? new Float32Array(values) : Float32Array.from(new Float64Array(values)),
   };
+  const pieces = joinRows(wanted, stride);
+  check(wanted.length === 0 || wanted[wanted.length - 1] < rows, label);
+  for (let i = 0; i < pieces.length; i += PIECES)
+    await Promise.all(pieces.slice(i, i + PIECES).map(readPiece));
+  return { rows: wanted.length, dim, data: out };
+}
+
+/** First and last index of the rows that are read together. */
+function joinRows(wanted: Uint32Array, stride: number): [number, number][] {
+  const pieces: [number, number][] = [];
+  let first = 0;
+  for (let i = 1; i <= wanted.length; i++) {
+    const ends =
+      i === wanted.length ||
+      (wanted[i] - wanted[i - 1]) * stride > GAP_BYTES ||
+      (wanted[i] - wanted[first] + 1) * stride > PIECE_BYTES;
+    if (!ends) continue;
+    pieces.push([first, i - 1]);
+    first = i;
+  }
+  return pieces;
+}
+
+function check(fits: boolean, label: string): void {
+  if (!fits) throw new MetadataError('rows were asked for that the array does not have', { file: label });
 }

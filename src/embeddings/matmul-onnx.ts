@@ -1,0 +1,149 @@
+/**
+ * The products on an inference runtime: one small graph a kind, loaded when it is first asked for. A Gemm takes B as
+ * it lies (`transB`), and the reduction over the tile follows in the same graph.
+ */
+import { ModelError } from '../errors.ts';
+import { Graph, type Value } from '../onnx/graph.ts';
+import type { Session, SessionFactory, Tensor } from '../onnx/session.ts';
+import type { Matmul } from './matmul.ts';
+import type { Float32Matrix } from './types.ts';
+
+export type Kind = 'product' | 'best' | 'biased' | 'largest' | 'squares' | 'expSums' | 'gram';
+
+/** The graph of one kind. `scale` is a factor on every product. */
+export function matmulGraph(kind: Kind, scale = 1): Uint8Array {
+  const graph = new Graph(`matmul-${kind}`, '');
+  const a = graph.input('a', 'float32', ['m', 'k']);
+  if (kind === 'gram') {
+    graph.output('c', graph.node('Gemm', [a, a], { transA: 1 }), 'float32', ['k', 'k']);
+    return graph.finish();
+  }
+  const inputs = [a, graph.input('b', 'float32', ['n', 'k'])];
+  if (kind === 'biased') inputs.push(graph.input('bias', 'float32', ['n']));
+  const c = graph.node('Gemm', inputs, { transB: 1, alpha: { float: scale } });
+  const reduce = (op: string, value: Value, axis: number, keep = 0): Value =>
+    graph.node(op, [value, graph.ints([axis])], { keepdims: keep });
+  switch (kind) {
+    case 'product':
+      graph.output('c', c, 'float32', ['m', 'n']);
+      break;
+    case 'best':
+    case 'biased': {
+      const index = graph.node('ArgMax', [c], { axis: 1, keepdims: 0, select_last_index: 0 });
+      graph.output('index', graph.toInt(index, 'int32'), 'int32', ['m']);
+      graph.output('value', reduce('ReduceMax', c, 1), 'float32', ['m']);
+      break;
+    }
+    case 'largest':
+      graph.output('c', reduce('ReduceMax', graph.node('Abs', [c]), 1), 'float32', ['m']);
+      break;
+    case 'squares':
+      graph.output('c', reduce('ReduceSumSquare', c, 1), 'float32', ['m']);
+      break;
+    case 'expSums':
+      for (const [name, axis, dim] of [
+        ['row', 1, 'm'],
+        ['column', 0, 'n'],
+      ] as const) {
+        const max = reduce('ReduceMax', c, axis, 1);
+        const sum = reduce('ReduceSum', graph.node('Exp', [graph.node('Sub', [c, max])]), axis);
+        graph.output(`${name}Max`, graph.node('Squeeze', [max, graph.ints([axis])]), 'float32', [dim]);
+        graph.output(`${name}Sum`, sum, 'float32', [dim]);
+      }
+      break;
+  }
+  return graph.finish();
+}
+
+/** Products on the runtime that `sessions` stands for; it needs no weights file. */
+export function runtimeMatmul(sessions: SessionFactory): Matmul {
+  return new RuntimeMatmul(sessions);
+}
+
+class RuntimeMatmul implements Matmul {
+  readonly provider: string;
+  readonly #factory: SessionFactory;
+  readonly #sessions = new Map<string, Promise<Session>>();
+
+  constructor(sessions: SessionFactory) {
+    this.provider = sessions.provider;
+    this.#factory = sessions;
+  }
+
+  async product(a: Float32Matrix, b: Float32Matrix): Promise<Float32Array> {
+    return floats(await this.#run('product', { a: tensor(a), b: tensor(b) }), 'c', a.rows * b.rows);
+  }
+
+  async best(a: Float32Matrix, b: Float32Matrix, bias?: Float32Array) {
+    const feeds: Record<string, Tensor> = { a: tensor(a), b: tensor(b) };
+    if (bias !== undefined) feeds['bias'] = { type: 'float32', dims: [b.rows], data: bias };
+    const answers = await this.#run(bias === undefined ? 'best' : 'biased', feeds);
+    const index = answers['index'];
+    if (index?.type !== 'int32' || index.data.length !== a.rows) throw wrong('index');
+    return { value: floats(answers, 'value', a.rows), index: index.data };
+  }
+
+  async largest(a: Float32Matrix, b: Float32Matrix): Promise<Float32Array> {
+    return floats(await this.#run('largest', { a: tensor(a), b: tensor(b) }), 'c', a.rows);
+  }
+
+  async squares(a: Float32Matrix, b: Float32Matrix): Promise<Float32Array> {
+    return floats(await this.#run('squares', { a: tensor(a), b: tensor(b) }), 'c', a.rows);
+  }
+
+  async expSums(a: Float32Matrix, b: Float32Matrix, scale: number) {
+    const answers = await this.#run('expSums', { a: tensor(a), b: tensor(b) }, scale);
+    return {
+      rowMax: floats(answers, 'rowMax', a.rows),
+      rowSum: floats(answers, 'rowSum', a.rows),
+      columnMax: floats(answers, 'columnMax', b.rows),
+      columnSum: floats(answers, 'columnSum', b.rows),
+    };
+  }
+
+  async gram(a: Float32Matrix): Promise<Float32Array> {
+    return floats(await this.#run('gram', { a: tensor(a) }), 'c', a.dim * a.dim);
+  }
+
+  async release(): Promise<void> {
+    const sessions = [...this.#sessions.values()];
+    this.#sessions.clear();
+    await Promise.allSettled(sessions.map(async (session) => (await session).release()));
+  }
+
+  async #run(
+    kind: Kind,
+    feeds: Readonly<Record<string, Tensor>>,
+    scale = 1,
+  ): Promise<Record<string, Tensor>> {
+    const key = `${kind} ${scale}`;
+    let session = this.#sessions.get(key);
+    if (session === undefined) {
+      session = this.#factory.create(matmulGraph(kind, scale));
+      this.#sessions.set(key, session);
+    }
+    try {
+      return await (await session).run(feeds);
+    } catch (error) {
+      // A session that could not be made is not kept: the next call tries again.
+      await session.catch(() => this.#sessions.delete(key));
+      throw error;
+    }
+  }
+}
+
+function tensor({ rows, dim, data }: Float32Matrix): Tensor {
+  return { type: 'float32', dims: [rows, dim], data };
+}
+
+function floats(answers: Record<string, Tensor>, name: string, length: number): Float32Array {
+  const answer = answers[name];
+  if (answer?.type !== 'float32' || answer.data.length !== length) throw wrong(name);
+  return answer.data;
+}
+
+function wrong(name: string): ModelError {
+  return new ModelError(`the runtime gave no ${name} of the right size`, {
+    hint: 'This is a bug in the runtime adapter',
+  });
+}
