@@ -8,6 +8,7 @@ import { UsageError } from '../errors.ts';
 import { HexSet } from './block/hex-set.ts';
 import { badLine, type ListLine, listLines } from './block/lines.ts';
 import { DomainSet, domainOf, matchesDomain, urlKey } from './block/urls.ts';
+import { MAX_PDQ_DISTANCE, PDQ_DISTANCE, PdqIndex } from './pdq/index.ts';
 
 export { DomainSet, domainOf, matchesDomain };
 
@@ -15,22 +16,23 @@ export { DomainSet, domainOf, matchesDomain };
  * What the entries are, and so what they are compared with:
  * - `sha256`: of the bytes that were downloaded, as img2dataset's JSON and the metadata column `sha256` have it
  * - `member_sha256`: of the picture's bytes in the shard, which differ where img2dataset encoded it anew
+ * - `pdq`: of the decoded pixels, see `pdq/hash.ts`; a line may end with the bits that may differ, `HASH,DISTANCE`
  * - `url`, `domain`: the sample's URL; a domain stands for all below it too
  * - `uid`: DataComp's, 32 hex digits
  */
-export const BLOCK_KINDS = ['sha256', 'member_sha256', 'url', 'domain', 'uid'] as const;
+export const BLOCK_KINDS = ['sha256', 'member_sha256', 'pdq', 'url', 'domain', 'uid'] as const;
 export type BlockKind = (typeof BLOCK_KINDS)[number];
 
 export interface BlockList {
   readonly kind: BlockKind;
   /** For messages. */
   readonly file: string;
-  /** Different entries. */
+  /** Different entries; for PDQ, lines. */
   readonly entries: number;
   /** Hex SHA-256 of the list's file: goes into fingerprints and `run.json`. */
   readonly sha256: string;
   /**
-   * Whether a hash (hex), a uid or an URL is on the list. `null` where the value cannot be judged: it is absent, or no
+   * Whether a hash (hex), a uid or an URL is on the list; for PDQ, whether an entry is near enough. `null` where the value cannot be judged: it is absent, or no
    * hash or URL. Callers decide what becomes of those, and count them.
    */
   matches(value: string | null): boolean | null;
@@ -46,6 +48,7 @@ interface Entries {
 const HINTS: Record<BlockKind, string> = {
   sha256: 'One SHA-256 a line: 64 hex digits',
   member_sha256: 'One SHA-256 a line: 64 hex digits',
+  pdq: `One PDQ hash a line: 64 hex digits, and after a comma, if wanted, the bits that may differ, 0 to ${MAX_PDQ_DISTANCE} (${PDQ_DISTANCE} where left out)`,
   url: 'One URL a line, such as https://example.com/picture.jpg',
   domain:
     'One domain a line, such as example.com, without scheme, port or path; a whole top-level domain is written with its dot: .xxx',
@@ -78,6 +81,8 @@ function emptyList(kind: BlockKind): Entries {
     case 'sha256':
     case 'member_sha256':
       return hashes(64, 'is no SHA-256');
+    case 'pdq':
+      return pdqs();
     case 'uid':
       return hashes(32, 'is no uid');
     case 'url':
@@ -95,6 +100,23 @@ function hashes(digits: number, problem: string): Entries {
     },
     add: (text) => (set.add(text) ? undefined : problem),
     has: (value) => set.has(value),
+  };
+}
+
+function pdqs(): Entries {
+  const index = new PdqIndex();
+  return {
+    get size() {
+      return index.size;
+    },
+    add(text) {
+      const [hash, distance = String(PDQ_DISTANCE), ...rest] = text.split(',').map((part) => part.trim());
+      if (rest.length > 0 || !/^\d{1,2}$/.test(distance) || Number(distance) > MAX_PDQ_DISTANCE) {
+        return 'has no valid distance';
+      }
+      return index.add(hash, Number(distance)) ? undefined : 'is no PDQ hash';
+    },
+    has: (value) => index.matches(value),
   };
 }
 

@@ -39,7 +39,7 @@ describe('a list file', () => {
     ['domain', '.'],
     ['domain', 'a.*.com'],
   ])('of kind %s refuses "%s" by file and line, without showing it', (kind, entry) => {
-    const good = { sha256: sha('a'), member_sha256: sha('a'), uid: sha('a').slice(32) };
+    const good = { sha256: sha('a'), member_sha256: sha('a'), pdq: sha('a'), uid: sha('a').slice(32) };
     const first = kind === 'url' || kind === 'domain' ? 'example.org' : good[kind];
     const parse = () => list(kind, '# head', first, entry);
     expect(parse).toThrow(UsageError);
