@@ -1,8 +1,11 @@
 import { UsageError } from '../errors.ts';
 import type { SelectEnv } from './env.ts';
+import { blockFilter } from './filters/block.ts';
+import { capFilter } from './filters/cap.ts';
 import { languageFilter } from './filters/language.ts';
-import { captionFilter, lengthFilter, sizeFilter } from './filters/rows.ts';
+import { lengthFilter, sizeFilter } from './filters/rows.ts';
 import { scoreFilter } from './filters/score.ts';
+import { uniqueFilter } from './filters/unique.ts';
 import { whereFilter } from './filters/where.ts';
 import type { Pool } from './pool.ts';
 import { presetFilters } from './presets.ts';
@@ -49,7 +52,9 @@ async function leaf(filter: Filter, pool: Pool, env: SelectEnv): Promise<RowFilt
     return needing(pool, 'original_height', () => sizeFilter(filter.size));
   }
   if ('where' in filter) return whereFilter(filter.where, env);
-  void captionFilter;
+  if ('block' in filter) return blockFilter(filter.block, pool, env);
+  if ('unique' in filter) return needing(pool, filter.unique.by, () => uniqueFilter(filter.unique));
+  if ('cap' in filter) return capFilter(filter.cap, pool);
   throw new UsageError(`the filter ${Object.keys(filter)[0]} is not there yet`);
 }
 
