@@ -8,30 +8,24 @@ import { openTerminal } from '../ui/terminal.ts';
 import type { Context } from './context.ts';
 import { type ReshardFlags, reshardFailed } from './reshard.ts';
 import { addScoreOptions, type ScoreFlags, scoreOptionsOf } from './score.ts';
-import { requireBound } from './select.ts';
+import { addSelectOptions, type SelectFlags, selectionOf } from './select-flags.ts';
 import { watchRun } from './watch.ts';
 
 type FilterFlags = ScoreFlags &
   Pick<ReshardFlags, 'names' | 'shardSize' | 'shardBytes' | 'shardFormat' | 'allowFailed'> & {
     out: string;
-    threshold?: number;
-    fraction?: number;
-    column?: string;
-    multiset?: boolean;
-  };
+    printRecipe?: boolean;
+  } & SelectFlags;
 
 export function filterCommand({ signal, done }: Context): Command {
   const command = new Command('filter')
     .description('Score, select and reshard in one run.')
     .argument('<shards...>', 'files, folders, globs, ranges {00000..00012}, or @list.txt')
-    .requiredOption('-o, --out <dir>', 'folder for metadata/, subset.npy and shards/')
-    .addOption(SHARED.threshold())
-    .addOption(SHARED.fraction())
-    .addOption(SHARED.column());
+    .requiredOption('-o, --out <dir>', 'folder for metadata/, subset.npy and shards/');
+  addSelectOptions(command);
   addScoreOptions(command);
   for (const option of [
     SHARED.allowFailed(),
-    SHARED.multiset(),
     SHARED.names(),
     SHARED.shardSize(),
     SHARED.shardBytes(),
@@ -53,18 +47,19 @@ Examples:
 Score once, select many times: filtered/metadata is what \`shardsieve select\` reads.`,
     )
     .action(async (shards: string[], flags: FilterFlags) => {
-      requireBound(flags);
+      const choice = await selectionOf(flags);
       const terminal = openTerminal({ quiet: flags.quiet ?? false });
       const watcher = watchRun(terminal);
       const started = performance.now();
       const elapsed = (): number => (performance.now() - started) / 1000;
-      const { out, threshold, fraction, column, multiset, allowFailed, allowTruncated, maxFailed } = flags;
+      const { out, allowFailed, allowTruncated, maxFailed } = flags;
       const { names, shardSize, shardBytes, shardFormat } = flags;
       let scored: FilterTotals['score'] | undefined;
       try {
         const totals = await filterShards({
           ...scoreOptionsOf(flags),
-          ...{ shards, out, threshold, fraction, column, multiset, allowFailed, allowTruncated },
+          ...choice,
+          ...{ shards, out, allowFailed, allowTruncated },
           ...{ names, shardSize, shardBytes, shardFormat, signal },
           onEvent: watcher.onEvent,
           onDownload: watcher.onDownload,

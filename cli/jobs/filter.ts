@@ -1,15 +1,15 @@
-import { join } from 'node:path';
+import { join as joinPath } from 'node:path';
 import { AccountingError, ShardsieveError, UsageError } from '../../src/errors.ts';
 import { failuresAllowed, type MaxFailed } from '../../src/run/outcome.ts';
 import { checkTotals, type ScoreTotals } from '../../src/run/totals.ts';
 import type { ReshardReport } from '../../src/subset/reshard.ts';
 import { type ReshardOptions, reshardShards } from './reshard.ts';
 import { type ScoreOptions, scoreShards } from './score.ts';
-import { type SelectOptions, type SelectTotals, selectSubset } from './select.ts';
+import { type FilterChoice, type SelectTotals, selectSubset } from './select.ts';
 
 export interface FilterOptions
   extends ScoreOptions,
-    Pick<SelectOptions, 'threshold' | 'fraction' | 'column' | 'multiset'>,
+    FilterChoice,
     Pick<ReshardOptions, 'names' | 'shardSize' | 'shardBytes' | 'shardFormat'> {
   /** Select and reshard although a shard failed. */
   allowFailed?: boolean;
@@ -50,7 +50,8 @@ export class ShardsFailedError extends ShardsieveError {
 
 /** `DIR/metadata`, `DIR/subset.npy` and `DIR/shards`. */
 export function filterPaths(out: string): FilterTotals['paths'] {
-  return { metadata: join(out, 'metadata'), subset: join(out, 'subset.npy'), shards: join(out, 'shards') };
+  const at = (name: string) => joinPath(out, name);
+  return { metadata: at('metadata'), subset: at('subset.npy'), shards: at('shards') };
 }
 
 /**
@@ -77,14 +78,11 @@ export async function filterShards(options: FilterOptions): Promise<FilterTotals
     throw new ShardsFailedError(score, failedShards(score, options));
   }
   checkTotals(score);
-  const { threshold, fraction, column, multiset } = options;
   options.onStep?.('select');
+  const { filters, threshold, fraction, column, multiset, strict, join, signal } = options;
   const select = await selectSubset({
+    ...{ filters, threshold, fraction, column, multiset, strict, join, signal },
     metadata: paths.metadata,
-    threshold,
-    fraction,
-    column,
-    multiset,
     out: paths.subset,
   });
   options.onStep?.('reshard');

@@ -19,6 +19,8 @@ export interface FilterChoice {
   fraction?: number;
   /** Default: the only `clip_…_similarity_score` there is. */
   column?: string;
+  /** Parquets with a `uid` column, whose other columns filters may use. */
+  join?: readonly string[];
   /** A row that some filter cannot judge (no caption, no score) is an error; else it is counted and kept out. */
   strict?: boolean;
   /** Keep repeated uids, as DataComp's own baselines do. */
@@ -30,6 +32,8 @@ export interface SelectOptions extends FilterChoice {
   metadata: string | readonly string[];
   /** The subset file to write, and `<out>.json` beside it, which says how. Without it, nothing is written. */
   out?: string;
+  /** Also give the quantiles of each score. */
+  explain?: boolean;
   onProgress?: (progress: { step: string; share: number }) => void;
   signal?: AbortSignal;
 }
@@ -47,13 +51,13 @@ export interface SelectTotals extends Omit<Selection, 'uids'>, SubsetCounts {
  */
 export async function selectSubset(options: SelectOptions): Promise<SelectTotals> {
   const folders = typeof options.metadata === 'string' ? [options.metadata] : options.metadata;
-  const { out, signal, strict, onProgress, multiset = false } = options;
+  const { out, signal, strict, explain, onProgress, multiset = false } = options;
   const filters = parseFilters(filtersOf(options));
   const pool = await openPool(folders.map((folder) => openFolder(folder, { readOnly: true })));
   const { uids, ...selection } = await selectFrom(pool, {
     filters,
     env: createSelectEnv(),
-    ...{ signal, strict, onProgress },
+    ...{ signal, strict, explain, onProgress },
   });
   const { keptRows, keptUids, repeats } = selection;
   const written = multiset ? keptRows : keptUids;

@@ -1,3 +1,4 @@
+import { QUANTILES } from '../../src/select/quantiles.ts';
 import type { SelectTotals } from '../jobs/select.ts';
 import { count, percent } from './format.ts';
 
@@ -27,6 +28,45 @@ export function funnelLines({ total, steps }: Pick<SelectTotals, 'total' | 'step
     ]);
   }
   return table(rows);
+}
+
+/** What a dry run prints: the funnel, how steps overlap, and how the scores are spread. */
+export function explainLines(totals: SelectTotals): string[] {
+  const { total, keptRows, written, repeats, steps, overlap, spreads = [] } = totals;
+  const lines = [...totals.notes, ...funnelLines(totals)];
+  if (steps.length > 1) {
+    lines.push('', 'rows that two filters both keep, of all:');
+    const names = steps.map((_, i) => String(i + 1));
+    lines.push(
+      ...table([
+        ['', ...names, ''],
+        ...steps.map(({ label }, i) => [
+          `${i + 1}  ${label}`,
+          ...overlap[i].map((rows) => percent(rows, total)),
+          '',
+        ]),
+      ]),
+    );
+  }
+  if (spreads.length > 0) {
+    lines.push('', 'quantiles of the scores, over all rows:');
+    lines.push(
+      ...table([
+        ['', ...QUANTILES.map((q) => `${100 * q}%`), 'mean', 'missing', ''],
+        ...spreads.map(({ column, quantiles, mean, missing }) => [
+          column,
+          ...[...quantiles, mean].map((value) => (Number.isNaN(value) ? '–' : value.toFixed(4))),
+          count(missing),
+          '',
+        ]),
+      ]),
+    );
+  }
+  lines.push(
+    '',
+    `${count(keptRows)} of ${count(total)} rows would be kept, ${percent(keptRows, total)}: ${count(written)} uids, ${count(repeats)} repeats; nothing was written`,
+  );
+  return lines;
 }
 
 /** Columns side by side: the first flush left, the figures flush right, the last as it is. */

@@ -51,6 +51,7 @@ export function selectSummary(totals: SelectTotals, seconds: number) {
     unjudged: unjudged(totals),
     steps: totals.steps,
     overlap: totals.overlap,
+    ...(totals.spreads === undefined ? {} : { spreads: totals.spreads }),
     subset: { uids: totals.written, distinct: totals.distinct, repeats: totals.repeats },
     seconds: round(seconds),
   };

@@ -7,6 +7,7 @@ import { lengthFilter, sizeFilter } from './filters/rows.ts';
 import { scoreFilter } from './filters/score.ts';
 import { uniqueFilter } from './filters/unique.ts';
 import { whereFilter } from './filters/where.ts';
+import { parseFilters } from './parse.ts';
 import type { Pool } from './pool.ts';
 import { presetFilters } from './presets.ts';
 import type { Filter } from './spec.ts';
@@ -27,7 +28,11 @@ export async function compile(filter: Filter, pool: Pool, env: SelectEnv): Promi
   if ('preset' in filter) {
     const { name } = filter.preset;
     const kind = name === 'negcliploss_normsim' ? 'sequence' : 'all';
-    return { kind, label: name, parts: await compileAll(presetFilters(filter.preset), pool, env) };
+    return {
+      kind,
+      label: name,
+      parts: await compileAll(parseFilters(presetFilters(filter.preset)), pool, env),
+    };
   }
   for (const kind of ['all', 'any', 'sequence'] as const) {
     if (!(kind in filter)) continue;

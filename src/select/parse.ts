@@ -1,7 +1,8 @@
 import type { z } from 'zod';
 import { UsageError } from '../errors.ts';
 import { guess } from './nearest.ts';
-import { FILTER_NAMES, FILTERS, type Filter, type FilterInput } from './spec.ts';
+import { presetFilters } from './presets.ts';
+import { FILTER_NAMES, FILTERS, type Filter, type FilterInput, type PresetParams } from './spec.ts';
 
 /**
  * Checks filters and fills in their defaults. `path` says where they stand, for messages (`filters[2].any[0]`).
@@ -39,6 +40,8 @@ export function parseFilter(filter: unknown, path: string): Filter {
     return { [name]: parseFilters(checked as unknown[], place) } as Filter;
   }
   checkBound(name, checked, place);
+  // A preset that lacks its bound or a file is told here, not after hours of scoring.
+  if (name === 'preset') parseFilters(presetFilters(checked as PresetParams), place);
   return { [name]: checked } as Filter;
 }
 
@@ -61,7 +64,12 @@ export function check<Schema extends z.ZodType>(
   if (result.success) return result.data;
   const problems = result.error.issues.map((issue) => {
     const at = [path, ...issue.path.map(String)].join('.');
-    return `${at}: ${issue.message}`;
+    if (issue.code !== 'unrecognized_keys' || !('shape' in schema) || issue.path.length > 0) {
+      return `${at}: ${issue.message}`;
+    }
+    const known = Object.keys(schema.shape as object);
+    const hints = issue.keys.map((key) => guess(key, known)).join('');
+    return `${at} has no ${issue.keys.join(', ')}. ${hints}There is ${known.join(', ') || 'nothing to set'}`;
   });
   throw new UsageError(problems.join('; '));
 }

@@ -1,17 +1,12 @@
 import { UsageError } from '../errors.ts';
 import { scoreColumn } from '../metadata/columns.ts';
-import { parseFilters } from './parse.ts';
-import type { Filter, FilterInput, PresetParams } from './spec.ts';
+import type { FilterInput, PresetParams } from './spec.ts';
 
 /**
  * DataComp's baselines as filters (mlfoundations/datacomp, `baselines/apply_filter.py`), and the methods of
- * arXiv 2405.19547. Each is the conjunction of its filters; `docs/filters.md` names what decides who is in.
+ * arXiv 2405.19547. Throws `UsageError` where a preset lacks what it needs. Each is the conjunction of its filters; `docs/filters.md` names what decides who is in.
  */
-export function presetFilters(preset: PresetParams): Filter[] {
-  return parseFilters(inputs(preset), `preset ${preset.name}`);
-}
-
-function inputs(preset: PresetParams): FilterInput[] {
+export function presetFilters(preset: PresetParams): FilterInput[] {
   const { name, arch } = preset;
   switch (name) {
     case 'no_filter':

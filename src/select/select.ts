@@ -1,9 +1,10 @@
 import { UsageError } from '../errors.ts';
 import type { Folder } from '../io/bytes.ts';
 import type { SelectEnv } from './env.ts';
-import { type EvaluateOptions, evaluate, type Outcome } from './evaluate.ts';
+import { type EvaluateOptions, evaluate, type Outcome, type Step } from './evaluate.ts';
 import type { RowMask } from './mask.ts';
 import { type OpenOptions, openPool, type Pool } from './pool.ts';
+import { type Spread, spreadOf } from './quantiles.ts';
 import type { Filter } from './spec.ts';
 import { countDistinct, sortUids, UidList, type Uids } from './uids.ts';
 
@@ -11,6 +12,8 @@ export interface SelectOptions extends OpenOptions, EvaluateOptions {
   /** Applied in order; `parseFilters` makes them from what people write. None keeps every row. */
   filters: readonly Filter[];
   env?: SelectEnv;
+  /** Also give the spread of each score that a filter goes by; reads these columns once more. */
+  explain?: boolean;
 }
 
 export interface Selection extends Omit<Outcome, 'kept'> {
@@ -23,6 +26,8 @@ export interface Selection extends Omit<Outcome, 'kept'> {
   keptUids: number;
   /** `keptRows − keptUids`. */
   repeats: number;
+  /** With `explain`. */
+  spreads?: Spread[];
   notes: string[];
 }
 
@@ -43,6 +48,7 @@ export async function selectFrom(pool: Pool, options: SelectOptions): Promise<Se
   const uids = sortUids(await keptUids(pool, kept, options.signal));
   const distinct = countDistinct(uids);
   const rows = uids.length / 2;
+  const spreads = options.explain ? { spreads: await spreadsOf(pool, outcome.steps, options.signal) } : {};
   return {
     ...outcome,
     uids,
@@ -50,8 +56,21 @@ export async function selectFrom(pool: Pool, options: SelectOptions): Promise<Se
     keptRows: rows,
     keptUids: distinct,
     repeats: rows - distinct,
+    ...spreads,
     notes: pool.notes,
   };
+}
+
+/** Spreads of the columns that steps went by, each once. */
+async function spreadsOf(pool: Pool, steps: readonly Step[], signal?: AbortSignal): Promise<Spread[]> {
+  const columns = steps.flatMap(({ found }) => found).filter(({ threshold }) => threshold !== undefined);
+  const known = new Set(pool.columns());
+  const names = new Set(
+    columns.flatMap(({ column }) => (column !== undefined && known.has(column) ? [column] : [])),
+  );
+  const spreads: Spread[] = [];
+  for (const name of names) spreads.push(await spreadOf(pool, name, signal));
+  return spreads;
 }
 
 /** The uids of the rows in a mask, in order. Throws `MetadataError` naming file and row of what is none. */

@@ -39,9 +39,9 @@ export async function blockFilter(params: Params<'block'>, pool: Pool, env: Sele
     judge(batch, verdicts) {
       verdicts.fill(KEEP);
       lists.forEach((list, i) => {
-        const valueOf = values(batch, requests[i]);
+        const valueAt = values(batch, requests[i]);
         for (let row = 0; row < batch.rows; row++) {
-          const isListed = list.matches(valueOf(row));
+          const isListed = list.matches(valueAt(row));
           if (isListed) verdicts[row] = DROP;
           else if (isListed === null && verdicts[row] === KEEP) verdicts[row] = UNJUDGED;
         }

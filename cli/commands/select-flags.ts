@@ -1,0 +1,127 @@
+import { type Command, InvalidArgumentError, Option } from 'commander';
+import { UsageError } from '../../src/errors.ts';
+import { type FilterInput, PRESETS, type PresetName } from '../../src/select/spec.ts';
+import type { FilterChoice } from '../jobs/select.ts';
+import { repeated, SHARED } from '../options.ts';
+import { parseYaml, readRecipe } from '../recipes/file.ts';
+
+/** The flags that say which rows stay; `select` and `filter` have them. */
+export interface SelectFlags {
+  preset?: PresetName;
+  arch?: string;
+  threshold?: number;
+  fraction?: number;
+  of?: 'pool' | 'rest';
+  column?: string;
+  where?: string[];
+  filter?: string[];
+  block?: { [kind: string]: string }[];
+  join?: string[];
+  centroids?: string;
+  targets?: string;
+  recipe?: string;
+  strict?: boolean;
+  multiset?: boolean;
+  unique?: boolean;
+}
+
+export function addSelectOptions(command: Command): Command {
+  for (const option of [
+    new Option('--preset <name>', "one of DataComp's baselines, or a better one").choices(PRESETS),
+    new Option('--arch <slug>', "the preset's model: b32, l14 or any slug"),
+    SHARED.threshold(),
+    SHARED.fraction(),
+    new Option('--of <what>', 'what the fraction is of: all rows, or those that the other filters leave')
+      .choices(['pool', 'rest'])
+      .default('pool'),
+    SHARED.column(),
+    new Option('--where <sql>', 'a SQL predicate over the columns; repeatable, all must hold').argParser(
+      repeated,
+    ),
+    new Option(
+      '--filter <yaml>',
+      "any filter as in a recipe, such as '{unique: {by: sha256}}'; repeatable",
+    ).argParser(repeated),
+    new Option(
+      '--block <kind:file>',
+      'drop what a list names: sha256:, uid:, url: or domain:FILE; repeatable',
+    ).argParser(blockList),
+    new Option('--join <parquet>', 'columns by uid that filters may use; repeatable').argParser(repeated),
+    new Option('--centroids <file>', 'for image_based: npy, npz or pt'),
+    new Option(
+      '--targets <file>',
+      'for image_based and normsim: embeddings of the target task, npy, npz or pt',
+    ),
+    new Option('--recipe <file>', 'filters (and join, strict, repeats) of a recipe; the flags add to them'),
+    new Option('--strict', 'a row that cannot be judged (no caption, no score) is an error'),
+    new Option('--unique', 'drop repeated uids (the default, but for presets)').conflicts('multiset'),
+    SHARED.multiset(),
+  ]) {
+    command.addOption(option);
+  }
+  return command;
+}
+
+function blockList(
+  text: string,
+  before: { [kind: string]: string }[] | undefined,
+): { [kind: string]: string }[] {
+  const match = /^(sha256|uid|url|domain):(.+)$/.exec(text);
+  if (match === null)
+    throw new InvalidArgumentError('It must be sha256:FILE, uid:FILE, url:FILE or domain:FILE.');
+  return [...(before ?? []), { [match[1]]: match[2] }];
+}
+
+/**
+ * The choice that flags make: the recipe's filters, then block-lists, predicates, the preset, other filters, and the
+ * score's bound last, unless the preset takes it. Throws `UsageError` where nothing says which samples to keep.
+ */
+export async function selectionOf(flags: SelectFlags): Promise<FilterChoice> {
+  const recipe = flags.recipe === undefined ? undefined : await readRecipe(flags.recipe);
+  const filters: FilterInput[] = [...((recipe?.filters ?? []) as FilterInput[])];
+  for (const lists of flags.block ?? []) filters.push({ block: lists });
+  for (const predicate of flags.where ?? []) filters.push({ where: predicate });
+  const { preset, arch, threshold, fraction, of, column } = flags;
+  if (preset === undefined && arch !== undefined) {
+    throw new UsageError('--arch is of a preset', {
+      hint: 'Name the score with --column, or add --preset clip_score',
+    });
+  }
+  if (preset !== undefined) filters.push(presetOf(preset, flags));
+  for (const text of flags.filter ?? []) filters.push(parseYaml(text) as FilterInput);
+  const isBound = threshold !== undefined || fraction !== undefined;
+  if (isBound && !(preset !== undefined && takesBound(preset)))
+    filters.push({ score: { column, threshold, fraction, of } });
+  else if (column !== undefined) {
+    throw new UsageError('--column is of --threshold or --fraction', {
+      hint: 'A preset takes its score by --arch',
+    });
+  }
+  if (filters.length === 0 && recipe?.filters === undefined) {
+    throw new UsageError('say which samples to keep', {
+      hint: 'Add --threshold 0.28, --fraction 0.3, --preset basic_filter, --where or --recipe',
+    });
+  }
+  const joins = [flags.join ?? [], recipe?.join ?? []].flat();
+  // DataComp's own baselines keep repeats, so a preset does.
+  const keepsRepeats = recipe?.repeats === 'keep' || (recipe?.repeats === undefined && preset !== undefined);
+  return {
+    filters,
+    multiset: flags.multiset ?? (flags.unique ? false : keepsRepeats),
+    strict: flags.strict ?? recipe?.strict,
+    ...(joins.length > 0 ? { join: joins } : {}),
+  };
+}
+
+/** Presets that are a bound on a score, and so need one. */
+function takesBound(preset: PresetName): boolean {
+  return ['clip_score', 'image_based_intersect_clip_score', 'negcliploss', 'negcliploss_normsim'].includes(
+    preset,
+  );
+}
+
+function presetOf(name: PresetName, flags: SelectFlags): FilterInput {
+  const { arch, centroids, targets } = flags;
+  const { threshold, fraction } = takesBound(name) ? flags : {};
+  return { preset: { name, arch, threshold, fraction, centroids, targets } };
+}

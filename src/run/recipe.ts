@@ -1,0 +1,117 @@
+import { z } from 'zod';
+import { UsageError } from '../errors.ts';
+import { guess } from '../select/nearest.ts';
+import { check, parseFilters } from '../select/parse.ts';
+import { FILTERS, type Filter } from '../select/spec.ts';
+
+/**
+ * A whole job as data: which shards, which models, what is added, which filters in which order, what is written. A
+ * recipe does what it has fields for: `models` or `score` scores, `annotate` adds columns, `filters` select into
+ * `subset`, `reshard` copies. Paths are relative to where the command runs, as on a command line.
+ */
+
+const path = z.string().min(1);
+const several = z.union([path, z.array(path).min(1)]);
+const positive = z.int().min(1);
+
+const score = z
+  .strictObject({
+    caption: z.string().optional().describe('txt or json:FIELD'),
+    uid: z.string().optional().describe('json, json:FIELD or key'),
+    carry: z.array(z.string()).optional().describe('fields of the JSON to copy to columns, as json:FIELD'),
+    embeddings: z.boolean().optional().describe('write the npz of embeddings; default true'),
+    fit: z.enum(['open_clip', 'visual']).optional(),
+    limit: positive.optional().describe('a pilot: stop after so many samples'),
+    sample: z.number().gt(0).max(1).optional().describe('a pilot: score this share of the samples'),
+    verify_input: z.boolean().optional(),
+  })
+  .describe('how samples become rows and scores');
+
+const annotate = z
+  .strictObject({
+    lang: z
+      .array(z.enum(['fasttext', 'cld3']))
+      .min(1)
+      .optional(),
+    lid: z
+      .enum(['compressed', 'full'])
+      .optional()
+      .describe("fastText's lid.176.ftz, in the package, or lid.176.bin"),
+  })
+  .describe('columns to add to the metadata before selecting');
+
+const reshard = z
+  .strictObject({
+    out: path.describe('folder of the new shards'),
+    names: z.enum(['key', 'uid']).optional(),
+    shard_size: positive.optional(),
+    shard_bytes: positive.optional(),
+    shard_format: z.string().optional(),
+  })
+  .describe('copy the samples of the subset into new shards');
+
+const FIELDS = {
+  shards: several.optional().describe('files, folders, globs, brace ranges, @list.txt'),
+  models: z
+    .array(z.union([path, z.strictObject({ model: path, slug: z.string().min(1).optional() })]))
+    .min(1)
+    .optional()
+    .describe('alias, hf-hub:org/name[@revision], local-dir:PATH or demo'),
+  score: score.optional(),
+  metadata: several.optional().describe('folders to select from; with models, the one folder to score into'),
+  annotate: annotate.optional(),
+  join: several.optional().describe('parquets with a uid column, whose other columns can be used in filters'),
+  filters: z.array(z.unknown()).optional().describe('applied in order'),
+  strict: z.boolean().optional().describe('a row that a filter cannot judge is an error'),
+  repeats: z.enum(['keep', 'drop']).optional().describe('repeated uids in the subset; default drop'),
+  subset: path.optional().describe('the subset file to write'),
+  reshard: reshard.optional(),
+} as const;
+
+const schema = z.strictObject(FIELDS);
+
+/** A checked recipe; see the schema for what the fields mean. */
+export type Recipe = Omit<z.output<typeof schema>, 'filters'> & { filters?: Filter[] };
+
+/** Throws `UsageError` naming the field, and the nearest one where a name looks mistyped. */
+export function parseRecipe(value: unknown): Recipe {
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) {
+    throw new UsageError('a recipe is a mapping of fields', {
+      hint: `The fields are ${Object.keys(FIELDS).join(', ')}`,
+    });
+  }
+  const unknown = Object.keys(value).find((field) => field !== '$schema' && !(field in FIELDS));
+  if (unknown !== undefined) {
+    const fields = Object.keys(FIELDS);
+    throw new UsageError(`a recipe has no field ${unknown}`, {
+      hint: `${guess(unknown, fields)}The fields are ${fields.join(', ')}`,
+    });
+  }
+  const { $schema: _, ...fields } = value as { [field: string]: unknown };
+  const { filters, ...recipe } = check(schema, fields, 'recipe');
+  return { ...recipe, ...(filters === undefined ? {} : { filters: parseFilters(filters) }) };
+}
+
+/** JSON Schema (2020-12) of a recipe, for editors: `recipes/recipe.schema.json`. */
+export function recipeJsonSchema(): unknown {
+  const filter: z.ZodType = z
+    .lazy(() =>
+      z.union([
+        ...Object.entries(FILTERS)
+          .filter(([name]) => !['all', 'any', 'sequence', 'preset'].includes(name))
+          .map(([name, params]) => z.strictObject({ [name]: params })),
+        z.enum(['language', 'text_based', 'unique']),
+        z.strictObject({ preset: z.union([FILTERS.preset.shape.name, FILTERS.preset]) }),
+        ...['all', 'any', 'sequence'].map((name) => z.strictObject({ [name]: z.array(filter).min(1) })),
+        z.strictObject({ not: filter }),
+      ]),
+    )
+    .meta({ id: 'filter', description: 'a filter: an object of one field, its name' });
+  const recipe = z.strictObject({
+    $schema: z.string().optional(),
+    ...FIELDS,
+    filters: z.array(filter).optional().describe('applied in order'),
+  });
+  const json = z.toJSONSchema(recipe, { io: 'input' });
+  return { ...json, title: 'A Shardsieve recipe' };
+}
