@@ -12,6 +12,8 @@ export { sniff } from './image/sniff.ts';
 export type { DecodeOptions, Fit, ImageDecoder, ImageHeader, Pixels } from './image/types.ts';
 export type { ByteSource, Folder, Sink, SourceIdentity } from './io/bytes.ts';
 export { memoryFolder, memorySource } from './io/memory.ts';
+export { type CheckedFolders, checkFolders } from './metadata/check.ts';
+export { type Finding, formatFinding } from './metadata/findings.ts';
 export type { ClipColumns, Row, ShardTable, Skipped } from './metadata/table.ts';
 export type { Session, SessionFactory, Tensor } from './onnx/session.ts';
 export { type ScoredShard, type ScoreModel, type ScoreShardOptions, scoreShard } from './score/shard.ts';

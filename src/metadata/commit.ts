@@ -161,7 +161,7 @@ function embeddedSlugs(clips: readonly ClipColumns[]): string[] {
 }
 
 /** The slugs whose arrays in the npz count. */
-function arraysVouchedFor({ embeddings, groups }: ShardStats): string[] {
+export function arraysVouchedFor({ embeddings, groups }: ShardStats): string[] {
   const prefix = clipGroup('');
   const scored = Object.keys(groups).filter((group) => group.startsWith(prefix));
   return embeddings ?? scored.map((group) => group.slice(prefix.length));
@@ -231,7 +231,7 @@ function vouchedFor(columns: readonly Column[], stats: ShardStats, fresh: readon
 }
 
 /** The column names of a shard in their order: the rows', the models' by slug, then later groups' by name. */
-function expectedColumns(stats: ShardStats): string[] {
+export function expectedColumns(stats: ShardStats): string[] {
   const { rows = [], ...later } = stats.columns;
   const slugs = Object.keys(stats.groups).filter((group) => group.startsWith('clip:'));
   const scores = slugs.sort().map((group) => scoreColumn(group.slice('clip:'.length)));

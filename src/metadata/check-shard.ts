@@ -1,0 +1,223 @@
+import { isShardsieveError, messageOf } from '../errors.ts';
+import type { Folder } from '../io/bytes.ts';
+import { clipGroup, scoreColumn } from './columns.ts';
+import { arraysVouchedFor, expectedColumns } from './commit.ts';
+import type { Findings } from './findings.ts';
+import { readStats, shardFiles } from './folder.ts';
+import { type Npz, openNpz } from './npz.ts';
+import { openParquet, type ParquetFile } from './parquet-read.ts';
+import type { RunEntry, RunRecord } from './run.ts';
+import type { ShardStats } from './stats.ts';
+
+/** One shard's files of a metadata folder, as far as they can be opened. */
+export interface CheckedShard {
+  folder: Folder;
+  shard: string;
+  parquet: ParquetFile;
+  /** Of Shardsieve's own folders. */
+  stats?: ShardStats;
+  /** Rows and dimensions of its arrays, by name; absent where there is no npz, or none was asked for. */
+  arrays?: Map<string, { rows: number; dim: number }>;
+}
+
+const AGAIN = 'Remove the shard’s _stats.json and run score again';
+
+/**
+ * Checks what footers, headers and small files say of a shard against each other; no column is read. `run` is the
+ * folder's own record, absent for a foreign folder. Returns `undefined` where the shard cannot be opened.
+ */
+export async function checkShard(
+  folder: Folder,
+  shard: string,
+  run: RunRecord | undefined,
+  files: ReadonlySet<string>,
+  findings: Findings,
+  options: { embeddings: boolean },
+): Promise<CheckedShard | undefined> {
+  const { label } = folder;
+  const damaged = (file: string, error: unknown): undefined => {
+    // The message names the file already.
+    const detail = isShardsieveError(error) ? error.message.replace(/ \(file [^)]*\)/, '') : messageOf(error);
+    findings.add({
+      ...{ code: 'damaged', level: 'problem', folder: label, message: 'files that cannot be read' },
+      hint: run === undefined ? 'Fetch them again' : 'Remove them and run score again',
+      file,
+      detail,
+    });
+    return undefined;
+  };
+  let names: ReturnType<typeof shardFiles>;
+  let parquet: ParquetFile;
+  let stats: ShardStats | undefined;
+  try {
+    names = shardFiles(shard);
+  } catch (error) {
+    return damaged(`${shard}.parquet`, error);
+  }
+  try {
+    parquet = await openParquet(folder, names.parquet);
+  } catch (error) {
+    return damaged(names.parquet, error);
+  }
+  if (run !== undefined) {
+    try {
+      stats = await readStats(folder, shard);
+    } catch (error) {
+      return damaged(names.stats, error);
+    }
+    if (stats === undefined) return undefined;
+    checkCounts(label, shard, stats, parquet, findings);
+    checkFingerprints(label, stats, run, parquet, findings);
+    await checkSkipped(folder, stats, files.has(names.skipped), findings);
+  }
+  const checked: CheckedShard = { folder, shard, parquet, ...(stats === undefined ? {} : { stats }) };
+  if (!options.embeddings) return checked;
+  if (!files.has(names.npz)) {
+    const wanted = stats === undefined ? [] : arraysVouchedFor(stats);
+    if (wanted.length > 0) {
+      findings.add({
+        ...{ code: 'npz_missing', level: 'problem', folder: label, message: 'no npz of embeddings' },
+        ...{ file: names.npz, detail: `has to hold ${wanted.join(', ')}`, hint: AGAIN },
+      });
+    }
+    return checked;
+  }
+  try {
+    const npz = await openNpz(await folder.open(names.npz), names.npz);
+    const arrays = await checkArrays(label, names.npz, npz, parquet.rows, stats, findings);
+    return { ...checked, arrays };
+  } catch (error) {
+    damaged(names.npz, error);
+    return checked;
+  }
+}
+
+function checkCounts(
+  folder: string,
+  shard: string,
+  stats: ShardStats,
+  parquet: ParquetFile,
+  findings: Findings,
+): void {
+  const { seen, scored, skipped } = stats;
+  const file = shardFiles(shard).stats;
+  const sum = Object.values(skipped).reduce((total, count) => total + count, 0);
+  if (seen !== scored + sum || stats.successes !== scored) {
+    findings.add({
+      ...{ code: 'accounting', level: 'problem', folder, message: 'counts that do not add up', file },
+      ...{ detail: `${seen} seen, ${scored} scored, ${sum} skipped`, hint: AGAIN },
+    });
+  }
+  if (parquet.rows !== scored) {
+    findings.add({
+      ...{ code: 'rows_differ', level: 'problem', folder, message: 'parquets with other rows than scored' },
+      ...{ file: parquet.name, detail: `${parquet.rows} rows, ${scored} scored`, hint: AGAIN },
+    });
+  }
+  if (stats.pilot !== undefined) {
+    findings.add({
+      ...{ code: 'pilot', level: 'incomplete', folder },
+      message: 'shards of which a pilot took a part only',
+      ...{ file, detail: stats.pilot, hint: 'Run score without --limit and --sample' },
+    });
+  }
+}
+
+function checkFingerprints(
+  folder: string,
+  stats: ShardStats,
+  run: RunRecord,
+  parquet: ParquetFile,
+  findings: Findings,
+): void {
+  const file = shardFiles(stats.shard).stats;
+  for (const [group, have] of Object.entries(stats.groups)) {
+    const want = entryOf(run, group)?.fingerprint;
+    if (want === have) continue;
+    findings.add({
+      ...{ code: 'fingerprint', level: 'problem', folder, file },
+      message: `${group} made otherwise than run.json says`,
+      detail: `fingerprint ${have}, ${want ?? 'nothing'} in run.json`,
+      hint: 'Remove the _stats.json of these shards and run score again',
+    });
+  }
+  const there = new Set(parquet.columns.map(({ name }) => name));
+  const expected = expectedColumns(stats);
+  for (const column of expected.filter((name) => !there.has(name))) {
+    findings.add({
+      ...{ code: 'missing_columns', level: 'problem', folder, column, file: parquet.name },
+      ...{ message: 'a column that the stats vouch for is not in the parquet', hint: AGAIN },
+    });
+  }
+  const vouched = new Set(expected);
+  for (const column of [...there].filter((name) => !vouched.has(name))) {
+    findings.add({
+      ...{ code: 'unvouched_column', level: 'note', folder, column, file: parquet.name },
+      message: 'a column that no fingerprint vouches for, as an addition of it was interrupted',
+      hint: 'Run the command that adds it again',
+    });
+  }
+}
+
+function entryOf(run: RunRecord, group: string): RunEntry | undefined {
+  if (group === 'rows') return run.rows;
+  const prefix = clipGroup('');
+  return group.startsWith(prefix) ? run.models[group.slice(prefix.length)] : run.groups?.[group];
+}
+
+async function checkSkipped(
+  folder: Folder,
+  { shard, seen, scored }: ShardStats,
+  isThere: boolean,
+  findings: Findings,
+): Promise<void> {
+  const file = shardFiles(shard).skipped;
+  const bytes = (isThere ? await folder.read(file) : undefined) ?? new Uint8Array();
+  let lines = 0;
+  for (const byte of bytes) if (byte === 10) lines++;
+  if (lines === seen - scored) return;
+  findings.add({
+    ...{ code: 'skipped_lines', level: 'problem', folder: folder.label, hint: AGAIN },
+    message: 'lists of skipped samples of another length than the stats say',
+    ...{ file, detail: `${lines} lines for ${seen - scored} skipped` },
+  });
+}
+
+/** The arrays' shapes from their headers. */
+async function checkArrays(
+  folder: string,
+  file: string,
+  npz: Npz,
+  rows: number,
+  stats: ShardStats | undefined,
+  findings: Findings,
+): Promise<Map<string, { rows: number; dim: number }>> {
+  const arrays = new Map<string, { rows: number; dim: number }>();
+  const embeddings = npz.names.filter((name) => /_(img|txt)$/.test(name));
+  for (const name of embeddings) {
+    let detail: string;
+    try {
+      const shape = await npz.shape(name);
+      arrays.set(name, { rows: shape.rows, dim: shape.dim });
+      if (shape.rows === rows) continue;
+      detail = `${shape.rows} rows of ${name}, ${rows} in the parquet`;
+    } catch (error) {
+      detail = messageOf(error);
+    }
+    findings.add({
+      ...{ code: 'npz_rows', level: 'problem', folder, file, detail },
+      message: 'embeddings that do not match the rows of their parquet',
+      hint: stats === undefined ? 'Fetch both files again; they belong to different versions' : AGAIN,
+    });
+  }
+  for (const slug of stats === undefined ? [] : arraysVouchedFor(stats)) {
+    const lacking = [`${slug}_img`, `${slug}_txt`].filter((name) => !npz.names.includes(name));
+    if (lacking.length === 0) continue;
+    findings.add({
+      ...{ code: 'npz_missing', level: 'problem', folder, file, column: scoreColumn(slug) },
+      ...{ message: 'embeddings that the stats vouch for are not there', detail: lacking.join(', ') },
+      hint: AGAIN,
+    });
+  }
+  return arrays;
+}

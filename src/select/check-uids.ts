@@ -1,0 +1,53 @@
+import type { CheckedShard } from '../metadata/check-shard.ts';
+import type { Findings } from '../metadata/findings.ts';
+import { countDistinct, parseUid, sortUids, UidList } from './uids.ts';
+
+/**
+ * Reads the uids of checked shards: whether each is 32 hex digits (or 16 bytes), and how many come again. Holds 16
+ * bytes a row, twice while they are sorted.
+ */
+export async function checkUids(
+  shards: readonly CheckedShard[],
+  findings: Findings,
+): Promise<{ rows: number; distinct: number }> {
+  const uids = new UidList();
+  const words = new Uint32Array(4);
+  for (const { folder, parquet } of shards) {
+    if (!parquet.columns.some(({ name }) => name === 'uid')) continue;
+    let malformed = 0;
+    let first = -1;
+    for await (const { start, chunks } of parquet.groups(['uid'], { bytes: true })) {
+      let row = start;
+      for (const piece of chunks.get('uid')!) {
+        for (let i = 0; i < piece.length; i++, row++) {
+          if (parseAny(piece[i], words)) uids.push(words, 0);
+          else if (malformed++ === 0) first = row;
+        }
+      }
+    }
+    if (malformed === 0) continue;
+    findings.add({
+      ...{ code: 'uid_malformed', level: 'problem', folder: folder.label, column: 'uid', file: parquet.name },
+      ...{ message: 'uids that are not 32 hex digits', detail: `${malformed} rows, row ${first} first` },
+      hint: 'Nothing is selected from such a file: make it again',
+    });
+  }
+  const distinct = countDistinct(sortUids(uids.take()));
+  const repeats = uids.length - distinct;
+  if (repeats > 0) {
+    findings.add({
+      ...{ code: 'uid_repeated', level: 'note', folder: shards[0].folder.label, column: 'uid' },
+      message: `${repeats} of ${uids.length} rows have a uid that came before`,
+      hint: 'A subset holds such a uid once, or as often as it is kept with --multiset',
+    });
+  }
+  return { rows: uids.length, distinct };
+}
+
+function parseAny(value: unknown, words: Uint32Array): boolean {
+  if (!(value instanceof Uint8Array)) return false;
+  if (value.length !== 16) return parseUid(value, words, 0);
+  const view = new DataView(value.buffer, value.byteOffset, 16);
+  for (let word = 0; word < 4; word++) words[word ^ 1] = view.getUint32(4 * word);
+  return true;
+}
