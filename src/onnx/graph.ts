@@ -148,6 +148,18 @@ export class Graph {
     return this.#constant(`int32(${value})`, 'int32', [], new Uint8Array(Int32Array.of(value).buffer));
   }
 
+  /** One float without a dimension. */
+  float(value: number): Value {
+    const data = new Uint8Array(Float32Array.of(value).buffer);
+    return this.#constant(`float(${value})`, 'float32', [], data);
+  }
+
+  /** A weight that lies in no file: kept in the graph itself. `name` stands for these values only. */
+  floats(name: string, dims: readonly number[], values: Float32Array): Value {
+    const data = new Uint8Array(values.buffer, values.byteOffset, values.byteLength);
+    return this.#constant(name, 'float32', dims, data);
+  }
+
   finish(): Uint8Array {
     return encodeModel({
       name: this.#name,
@@ -159,7 +171,7 @@ export class Graph {
     });
   }
 
-  #constant(name: string, type: OnnxType, dims: number[], data: Uint8Array): Value {
+  #constant(name: string, type: OnnxType, dims: readonly number[], data: Uint8Array): Value {
     if (!this.#initializers.has(name)) this.#initializers.set(name, { name, type, dims, data });
     return name;
   }
