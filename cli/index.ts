@@ -16,5 +16,12 @@ export {
 export { type ReshardOptions, reshardShards } from './jobs/reshard.ts';
 export { type ScoreOptions, scoreShards } from './jobs/score.ts';
 export { type SelectOptions, type SelectTotals, selectSubset } from './jobs/select.ts';
+export {
+  type CombineOptions,
+  type CombineTotals,
+  combineSubsets,
+  describeSubsets,
+  type SubsetsInfo,
+} from './jobs/subset.ts';
 export { listModels, type ModelRow } from './models/list.ts';
 export { pullModel, type ResolvedModel, resolveModel } from './models/resolve.ts';

@@ -20,6 +20,7 @@ const COMMANDS: { [name: string]: () => Promise<(context: Context) => Command> }
   score: async () => (await import('./commands/score.ts')).scoreCommand,
   select: async () => (await import('./commands/select.ts')).selectCommand,
   reshard: async () => (await import('./commands/reshard.ts')).reshardCommand,
+  subset: async () => (await import('./commands/subset.ts')).subsetCommand,
   models: async () => (await import('./commands/models.ts')).modelsCommand,
   demo: async () => (await import('./commands/demo.ts')).demoCommand,
 };

@@ -9,7 +9,7 @@ import { countDistinct, dropRepeats, isSorted, sortUids, type Uids } from '../se
  */
 
 const DESCR = "[('f0', '<u8'), ('f1', '<u8')]";
-const RECORD_BYTES = 16;
+export const RECORD_BYTES = 16;
 /** Bytes a write: the file is not built a second time in memory. */
 const CHUNK_BYTES = 1 << 22;
 
@@ -36,7 +36,7 @@ export async function writeSubset(
   const distinct = countDistinct(kept);
   const sink = await folder.create(name);
   try {
-    await sink.write(npyHeader(DESCR, [kept.length / 2]));
+    await sink.write(subsetNpyHeader(kept.length / 2));
     const bytes = new Uint8Array(kept.buffer, kept.byteOffset, kept.byteLength);
     for (let at = 0; at < bytes.length; at += CHUNK_BYTES)
       await sink.write(bytes.subarray(at, at + CHUNK_BYTES));
@@ -46,6 +46,11 @@ export async function writeSubset(
     throw error;
   }
   return { written: kept.length / 2, distinct, repeats: sorted.length / 2 - distinct };
+}
+
+/** The header that `np.save` writes for so many entries. */
+export function subsetNpyHeader(entries: number): Uint8Array {
+  return npyHeader(DESCR, [entries]);
 }
 
 /**
@@ -60,16 +65,24 @@ export async function readSubset(folder: Folder, name: string): Promise<Uids> {
 
 /** The uids in a subset file's bytes. `file` is for messages. */
 export function parseSubset(bytes: Uint8Array, file: string): Uids {
+  const { offset } = subsetLayout(bytes, bytes.length, file);
+  return new BigUint64Array(new Uint8Array(bytes.subarray(offset)).buffer);
+}
+
+/**
+ * Where the entries of a subset of `size` bytes lie. `bytes` are the first of it, its header among them. Throws
+ * `MetadataError` where it is of another kind, or does not have the length that it says.
+ */
+export function subsetLayout(
+  bytes: Uint8Array,
+  size: number,
+  file: string,
+): { entries: number; offset: number } {
   if (!isNpy(bytes)) {
-    if (bytes.length % RECORD_BYTES !== 0) {
-      throw new MetadataError(
-        `not a subset: neither a NumPy file nor whole 16-byte records (${bytes.length} bytes)`,
-        {
-          file,
-        },
-      );
-    }
-    return new BigUint64Array(new Uint8Array(bytes).buffer);
+    if (size % RECORD_BYTES === 0) return { entries: size / RECORD_BYTES, offset: 0 };
+    throw new MetadataError(`not a subset: neither a NumPy file nor whole 16-byte records (${size} bytes)`, {
+      file,
+    });
   }
   const header = parseNpyHeader(bytes, file);
   const two64 = /^\[\('[^']*','<u8'\),\('[^']*','<u8'\)\]$/.test(header.descr);
@@ -82,11 +95,11 @@ export function parseSubset(bytes: Uint8Array, file: string): Uids {
     );
   }
   const [n] = header.shape;
-  if (bytes.length - header.offset !== n * RECORD_BYTES) {
-    throw new MetadataError(`${n} uids announced, ${bytes.length - header.offset} bytes there`, {
+  if (size - header.offset !== n * RECORD_BYTES) {
+    throw new MetadataError(`${n} uids announced, ${size - header.offset} bytes there`, {
       file,
       hint: 'The file was cut or extended; write it again',
     });
   }
-  return new BigUint64Array(new Uint8Array(bytes.subarray(header.offset)).buffer);
+  return { entries: n, offset: header.offset };
 }
