@@ -4,18 +4,17 @@
  */
 export * from '../src/errors.ts';
 export type { OnEvent, RunEvent } from '../src/run/events.ts';
+export { parseRecipe, type Recipe } from '../src/run/recipe.ts';
 export type { ScoreTotals } from '../src/run/totals.ts';
+export type { Filter, FilterInput } from '../src/select/spec.ts';
 export type { ReshardReport } from '../src/subset/reshard.ts';
 export { VERSION } from '../src/version.ts';
-export {
-  type FilterOptions,
-  type FilterTotals,
-  filterShards,
-  ShardsFailedError,
-} from './jobs/filter.ts';
+export { type FilterOptions, type FilterTotals, filterShards } from './jobs/filter.ts';
+export { type RecipeOptions, runRecipe } from './jobs/recipe.ts';
 export { type ReshardOptions, reshardShards } from './jobs/reshard.ts';
 export { type ScoreOptions, scoreShards } from './jobs/score.ts';
 export { type SelectOptions, type SelectTotals, selectSubset } from './jobs/select.ts';
+export { ShardsFailedError, type StepTotals } from './jobs/steps.ts';
 export {
   type CombineOptions,
   type CombineTotals,

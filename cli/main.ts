@@ -22,6 +22,7 @@ const COMMANDS: { [name: string]: () => Promise<(context: Context) => Command> }
   reshard: async () => (await import('./commands/reshard.ts')).reshardCommand,
   subset: async () => (await import('./commands/subset.ts')).subsetCommand,
   models: async () => (await import('./commands/models.ts')).modelsCommand,
+  run: async () => (await import('./commands/run.ts')).runCommand,
   demo: async () => (await import('./commands/demo.ts')).demoCommand,
 };
 

@@ -1,5 +1,5 @@
 import { Command } from 'commander';
-import { CancelledError, UsageError } from '../../src/errors.ts';
+import { UsageError } from '../../src/errors.ts';
 import { EXIT } from '../exit.ts';
 import { selectSubset } from '../jobs/select.ts';
 import { SHARED } from '../options.ts';
@@ -62,11 +62,7 @@ Filters apply in this order: the recipe's, --block, --where, --preset, --filter,
         out: dryRun ? undefined : out,
         explain: dryRun,
         onProgress: steps.onProgress,
-      })
-        .catch((error: unknown) => {
-          throw signal.aborted ? new CancelledError() : error;
-        })
-        .finally(() => steps.close());
+      }).finally(() => steps.close());
       const seconds = (performance.now() - started) / 1000;
       if (flags.json) {
         for (const note of totals.notes) terminal.err(`${note}\n`);

@@ -67,8 +67,10 @@ export async function selectSubset(options: SelectOptions): Promise<SelectTotals
   await writeSubset(folder, basename(out), uids, { multiset });
   const record = encodeRecord({
     shardsieve: VERSION,
-    filters,
-    repeats: multiset ? 'keep' : 'drop',
+    recipe: {
+      ...(options.join === undefined ? {} : { join: options.join }),
+      ...{ filters, strict: strict ?? false, repeats: multiset ? 'keep' : 'drop' },
+    },
     input: { rows: pool.rows, files: pool.files.length, fingerprint: await poolFingerprint(pool) },
     steps: selection.steps,
     kept: { rows: keptRows, uids: keptUids, repeats },

@@ -1,5 +1,6 @@
 import { UsageError } from '../errors.ts';
 import type { SelectEnv } from './env.ts';
+import { balanceFilter } from './filters/balance.ts';
 import { blockFilter } from './filters/block.ts';
 import { capFilter } from './filters/cap.ts';
 import { languageFilter } from './filters/language.ts';
@@ -59,6 +60,10 @@ async function leaf(filter: Filter, pool: Pool, env: SelectEnv): Promise<RowFilt
   if ('where' in filter) return whereFilter(filter.where, env);
   if ('block' in filter) return blockFilter(filter.block, pool, env);
   if ('unique' in filter) return needing(pool, filter.unique.by, () => uniqueFilter(filter.unique));
+  if ('balance' in filter) {
+    pool.require('text');
+    return balanceFilter(filter.balance, env);
+  }
   if ('cap' in filter) return capFilter(filter.cap, pool);
   throw new UsageError(`the filter ${Object.keys(filter)[0]} is not there yet`);
 }

@@ -1,4 +1,4 @@
-import { MetadataError } from '../errors.ts';
+import { CancelledError, MetadataError } from '../errors.ts';
 import { compile, type Plan } from './compile.ts';
 import type { SelectEnv } from './env.ts';
 import { askedOnce } from './filters/language.ts';
@@ -93,7 +93,7 @@ async function judge(plan: Plan, rest: RowMask, context: Context, found: Found[]
         if (filter.found) found.push(filter.found);
         return context.rows.get(filter)!;
       }
-      options.signal?.throwIfAborted();
+      if (options.signal?.aborted) throw new CancelledError();
       const judged = await filter.judge(pool, {
         rest,
         signal: options.signal,

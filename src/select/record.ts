@@ -5,14 +5,13 @@ import type { Pool } from './pool.ts';
 import type { Filter } from './spec.ts';
 
 /**
- * `<subset>.json`: what a subset was made of and how. It says nothing of when, of paths or of threads, so the same
+ * `<subset>.json`: what a subset was made of and how. It says nothing of when or of threads, so the same
  * filters on the same metadata give the same bytes.
  */
 export interface SubsetRecord {
   shardsieve: string;
-  /** Every parameter, defaults included. */
-  filters: readonly Filter[];
-  repeats: 'keep' | 'drop';
+  /** What a recipe would say of the selection, every parameter, defaults included. */
+  recipe: { join?: readonly string[]; filters: readonly Filter[]; strict: boolean; repeats: 'keep' | 'drop' };
   input: { rows: number; files: number; fingerprint: string };
   steps: readonly Step[];
   /** `rows = kept + the sum of what each step dropped or could not judge`. */

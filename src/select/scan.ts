@@ -1,5 +1,5 @@
 import type { DecodedArray } from 'hyparquet';
-import { MetadataError } from '../errors.ts';
+import { CancelledError, MetadataError } from '../errors.ts';
 import type { Folder } from '../io/bytes.ts';
 import type { ParquetFile } from '../metadata/parquet-read.ts';
 import type { RowMask } from './mask.ts';
@@ -81,7 +81,7 @@ async function* scan(
       bytes.length > 0 ? file.parquet.groups(bytes, { bytes: true })[Symbol.asyncIterator]() : undefined;
     const groups = plain.length > 0 ? file.parquet.groups(plain)[Symbol.asyncIterator]() : undefined;
     for (;;) {
-      signal?.throwIfAborted();
+      if (signal?.aborted) throw new CancelledError();
       const [a, b] = [await raw?.next(), await groups?.next()];
       if ((a ?? b)?.done !== false) break;
       const { start, rows } = (a ?? b)!.value;

@@ -1,0 +1,139 @@
+import { join } from 'node:path';
+import { Command } from 'commander';
+import { UsageError } from '../../src/errors.ts';
+import type { Recipe } from '../../src/run/recipe.ts';
+import type { ScoreTotals } from '../../src/run/totals.ts';
+import { EXIT } from '../exit.ts';
+import { filterPaths } from '../jobs/filter.ts';
+import { runRecipe } from '../jobs/recipe.ts';
+import type { StepTotals } from '../jobs/steps.ts';
+import { repeated, SHARED } from '../options.ts';
+import { packageRoot } from '../package-root.ts';
+import { printRecipe, readRecipe } from '../recipes/file.ts';
+import { duration } from '../ui/format.ts';
+import {
+  reshardLines,
+  reshardSummary,
+  scoreLines,
+  scoreSummary,
+  selectLines,
+  selectSummary,
+} from '../ui/report.ts';
+import { StepProgress } from '../ui/step-progress.ts';
+import { openTerminal } from '../ui/terminal.ts';
+import type { CommonFlags, Context } from './context.ts';
+import { reshardFailed } from './reshard.ts';
+import { watchRun } from './watch.ts';
+
+interface RunFlags extends CommonFlags {
+  shards?: string[];
+  metadata?: string[];
+  out?: string;
+  subset?: string;
+  allowFailed?: boolean;
+  allowTruncated?: boolean;
+  printRecipe?: boolean;
+}
+
+export function runCommand({ signal, done }: Context): Command {
+  return new Command('run')
+    .description('Do what a recipe says: score, select and reshard, as it has fields for.')
+    .argument('<recipe>', 'a YAML file, or the name of one that comes with the package (basic_filter, …)')
+    .option('--shards <shards>', "instead of the recipe's shards; repeatable", repeated)
+    .option('--metadata <folder>', "instead of the recipe's metadata; repeatable", repeated)
+    .option(
+      '-o, --out <dir>',
+      'write to DIR/metadata, DIR/subset.npy and DIR/shards, whatever the recipe says',
+    )
+    .option('--subset <subset.npy>', "instead of the recipe's subset file")
+    .addOption(SHARED.allowFailed())
+    .addOption(SHARED.allowTruncated())
+    .option('--print-recipe', 'write nothing; print the recipe with these options in it')
+    .addOption(SHARED.quiet())
+    .addOption(SHARED.json())
+    .addHelpText(
+      'after',
+      `
+Examples:
+  shardsieve run recipe.yaml
+  shardsieve run basic_filter --metadata metadata --subset basic.npy
+  shardsieve run recipe.yaml --shards pool/ --out filtered
+
+Paths are relative to where the command runs. Editors check a recipe against recipes/recipe.schema.json.`,
+    )
+    .action(async (file: string, flags: RunFlags) => {
+      const recipe = withFlags(await readRecipe(fileOf(file)), flags);
+      const terminal = openTerminal({ quiet: flags.quiet ?? false });
+      if (flags.printRecipe) {
+        terminal.out(printRecipe(recipe));
+        return done(EXIT.done);
+      }
+      const watcher = watchRun(terminal);
+      const steps = new StepProgress(terminal);
+      const started = performance.now();
+      const seconds = (): number => (performance.now() - started) / 1000;
+      let scored: ScoreTotals | undefined;
+      const { allowFailed, allowTruncated } = flags;
+      try {
+        const totals = await runRecipe({
+          ...{ recipe, allowFailed, allowTruncated, signal },
+          onEvent: watcher.onEvent,
+          onDownload: watcher.onDownload,
+          onProgress: steps.onProgress,
+          onScored: (score) => {
+            scored = score;
+          },
+        }).finally(() => {
+          watcher.close();
+          steps.close();
+        });
+        report(totals, seconds());
+        const allowed = { allowFailed, allowTruncated: allowTruncated || allowFailed };
+        const failed = totals.reshard !== undefined && reshardFailed(totals.reshard, allowed);
+        done(failed ? EXIT.failed : EXIT.done);
+      } catch (error) {
+        if (scored !== undefined) report({ score: scored }, seconds());
+        throw error;
+      }
+
+      function report(totals: StepTotals, seconds: number): void {
+        const { score, select, reshard } = totals;
+        if (flags.json) {
+          const summary = {
+            ...(score ? { score: scoreSummary(score, seconds) } : {}),
+            ...(select ? { select: selectSummary(select, seconds) } : {}),
+            ...(reshard ? { reshard: reshardSummary(reshard, seconds) } : {}),
+          };
+          terminal.out(`${JSON.stringify(summary)}\n`);
+          return;
+        }
+        const lines = [
+          ...(score ? scoreLines(score, seconds, recipe.score) : []),
+          ...(select ? selectLines(select) : []),
+          ...(reshard ? reshardLines(reshard) : []),
+          `done in ${duration(seconds)}`,
+        ];
+        terminal.out(`${lines.join('\n')}\n`);
+      }
+    });
+}
+
+/** A name without folder and ending is that of a recipe in the package. */
+function fileOf(recipe: string): string {
+  return /^[a-z0-9_-]+$/.test(recipe) ? join(packageRoot(), 'recipes', `${recipe}.yaml`) : recipe;
+}
+
+function withFlags(recipe: Recipe, { shards, metadata, out, subset }: RunFlags): Recipe {
+  if (out !== undefined && (metadata !== undefined || subset !== undefined)) {
+    throw new UsageError('--out says where metadata and subset go; leave --metadata and --subset out');
+  }
+  const paths = out === undefined ? undefined : filterPaths(out);
+  return {
+    ...recipe,
+    ...(shards === undefined ? {} : { shards }),
+    ...(metadata === undefined ? {} : { metadata }),
+    ...(subset === undefined ? {} : { subset }),
+    ...(paths === undefined ? {} : { metadata: paths.metadata, subset: paths.subset }),
+    ...(paths === undefined || !recipe.reshard ? {} : { reshard: { ...recipe.reshard, out: paths.shards } }),
+  };
+}

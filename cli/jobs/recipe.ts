@@ -1,0 +1,83 @@
+import { UsageError } from '../../src/errors.ts';
+import type { OnEvent } from '../../src/run/events.ts';
+import type { Recipe } from '../../src/run/recipe.ts';
+import type { ScoreOptions } from './score.ts';
+import type { SelectOptions } from './select.ts';
+import { runSteps, type Steps, type StepTotals } from './steps.ts';
+
+export interface RecipeOptions extends Pick<Steps, 'allowFailed' | 'onStep' | 'onScored'> {
+  recipe: Recipe;
+  allowTruncated?: boolean;
+  onEvent?: OnEvent;
+  onDownload?: ScoreOptions['onDownload'];
+  onProgress?: SelectOptions['onProgress'];
+  signal?: AbortSignal;
+}
+
+/** Does what a recipe says. Throws `UsageError` where its fields do not go together, and what the steps throw. */
+export async function runRecipe(options: RecipeOptions): Promise<StepTotals> {
+  return runSteps(stepsOf(options));
+}
+
+/** The steps that a recipe has fields for. Throws `UsageError` naming the field that is missing. */
+export function stepsOf(options: RecipeOptions): Steps {
+  const { recipe, allowFailed, allowTruncated, onStep, onScored, onEvent, onDownload, onProgress, signal } =
+    options;
+  const { shards, models, metadata, filters, join, strict, subset, reshard } = recipe;
+  const steps: Steps = { allowFailed, onStep, onScored };
+  if (models || recipe.score) {
+    const out = need(only(metadata, 'metadata', 'scoring'), 'metadata', 'scoring');
+    const specs = (models ?? []).map((model) =>
+      typeof model === 'string' ? { model, slug: undefined } : model,
+    );
+    const named = specs.findLastIndex(({ slug }) => slug !== undefined);
+    const unnamed = specs.slice(0, named).find(({ slug }) => slug === undefined);
+    if (unnamed) throw new UsageError(`models: ${unnamed.model} needs a slug, as a later one has`);
+    const { verify_input: verifyInput, ...pairs } = recipe.score ?? {};
+    steps.score = {
+      ...pairs,
+      ...{ verifyInput, allowTruncated, onEvent, onDownload, signal, out },
+      shards: need(shards, 'shards', 'scoring'),
+      ...(models ? { models: specs.map(({ model }) => model) } : {}),
+      ...(named >= 0 ? { slugs: specs.slice(0, named + 1).map(({ slug }) => slug!) } : {}),
+    };
+  }
+  if (filters) {
+    steps.select = {
+      ...{ filters, strict, onProgress, signal },
+      ...(join === undefined ? {} : { join: [join].flat() }),
+      metadata: need(metadata, 'metadata', 'selecting'),
+      multiset: recipe.repeats === 'keep',
+      out: need(subset, 'subset', 'selecting'),
+    };
+  }
+  if (reshard) {
+    steps.reshard = {
+      shards: need(shards, 'shards', 'resharding'),
+      subset: need(subset, 'subset', 'resharding'),
+      uid: recipe.score?.uid,
+      out: reshard.out,
+      names: reshard.names,
+      shardSize: reshard.shard_size,
+      shardBytes: reshard.shard_bytes,
+      shardFormat: reshard.shard_format,
+      ...{ onEvent, signal },
+    };
+  }
+  if (!steps.score && !steps.select && !steps.reshard) {
+    throw new UsageError('this recipe does nothing: it has no models, no filters and no reshard');
+  }
+  return steps;
+}
+
+function need<T>(value: T | undefined, field: string, what: string): T {
+  if (value === undefined) throw new UsageError(`the recipe has no ${field}, which ${what} needs`);
+  return value;
+}
+
+function only(value: string | string[] | undefined, field: string, what: string): string | undefined {
+  const all = value === undefined ? [] : [value].flat();
+  if (all.length > 1)
+    throw new UsageError(`${what} writes into one folder, and ${field} names ${all.length}`);
+  return all[0];
+}

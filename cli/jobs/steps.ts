@@ -1,0 +1,124 @@
+import { AccountingError, ShardsieveError, UsageError } from '../../src/errors.ts';
+import { failuresAllowed, type MaxFailed } from '../../src/run/outcome.ts';
+import { checkTotals, type ScoreTotals } from '../../src/run/totals.ts';
+import { parseFilters } from '../../src/select/parse.ts';
+import { needingWholePool } from '../../src/select/whole.ts';
+import type { ReshardReport } from '../../src/subset/reshard.ts';
+import { type ReshardOptions, reshardShards } from './reshard.ts';
+import { type ScoreOptions, scoreShards } from './score.ts';
+import { filtersOf, type SelectOptions, type SelectTotals, selectSubset } from './select.ts';
+
+export type StepName = 'score' | 'select' | 'reshard';
+
+/** The steps of one run, each with its own options; those that are absent are left out. */
+export interface Steps {
+  score?: ScoreOptions;
+  select?: SelectOptions;
+  reshard?: ReshardOptions;
+  /** Go on although a shard failed. */
+  allowFailed?: boolean;
+  /** Called before each step. */
+  onStep?: (step: StepName) => void;
+  /** What scoring did, before it is decided whether the run goes on. */
+  onScored?: (totals: ScoreTotals) => void;
+}
+
+export interface StepTotals {
+  score?: ScoreTotals;
+  select?: SelectTotals;
+  reshard?: ReshardReport;
+}
+
+/**
+ * A run that stopped before selecting, because shards failed or ended early. What was whole of the latter is in the
+ * metadata, as are the other shards.
+ */
+export class ShardsFailedError extends ShardsieveError {
+  readonly totals: ScoreTotals;
+  constructor(totals: ScoreTotals, names: readonly string[]) {
+    super(
+      'shard',
+      `${names.length} of the shards failed or ended early: ${names.slice(0, 5).join(', ')}${names.length > 5 ? ', …' : ''}`,
+      {
+        hint: `Nothing was selected. Mend them and run again, or add ${
+          totals.shards.failed.length > 0 ? '--allow-failed' : '--allow-truncated'
+        }`,
+      },
+    );
+    this.name = 'ShardsFailedError';
+    this.totals = totals;
+  }
+}
+
+/**
+ * Runs steps one after another. What can be known to be wrong is told before the first one. Throws what the steps
+ * throw, and `ShardsFailedError` where a shard failed (or ended early, without `allowTruncated`), more steps follow
+ * and `allowFailed` is not set.
+ */
+export async function runSteps(steps: Steps): Promise<StepTotals> {
+  const { score, select, reshard, onStep } = steps;
+  checkSteps(steps);
+  const totals: StepTotals = {};
+  if (score) {
+    onStep?.('score');
+    totals.score = await scoreShards(score);
+    steps.onScored?.(totals.score);
+    const goesOn = select !== undefined || reshard !== undefined;
+    if (goesOn && !steps.allowFailed && tooManyFailed(totals.score, score)) {
+      throw new ShardsFailedError(totals.score, failedShards(totals.score, score));
+    }
+    checkTotals(totals.score);
+  }
+  if (select) {
+    onStep?.('select');
+    totals.select = await selectSubset(select);
+  }
+  if (reshard) {
+    onStep?.('reshard');
+    // What failed, or a pilot did not reach, has nothing in the subset.
+    const only = totals.score && new Set([...totals.score.shards.done, ...totals.score.shards.reused]);
+    totals.reshard = await reshardShards({ ...reshard, ...(only ? { only } : {}) });
+    if (totals.select) checkFound(totals.reshard);
+  }
+  return totals;
+}
+
+function checkSteps({ score, select, reshard }: Steps): void {
+  if (score && reshard && [score.shards].flat().includes('-')) {
+    throw new UsageError('this run reads its shards twice, and stdin can be read once', {
+      hint: 'Save the tar to a file first; `score` takes stdin',
+    });
+  }
+  if (!select) return;
+  const whole = needingWholePool(parseFilters(filtersOf(select)));
+  if (score?.part !== undefined && whole.length > 0) {
+    throw new UsageError(`a fraction of every part is not the fraction of the whole (${whole.join(', ')})`, {
+      hint: 'Score the parts, merge them and select from the whole, or filter the parts by --threshold',
+    });
+  }
+}
+
+function checkFound({ notFound }: ReshardReport): void {
+  if (notFound.count === 0) return;
+  throw new AccountingError(
+    `${notFound.count} uids of the subset were not met in the shards, ${notFound.first.join(', ')} first`,
+    { hint: 'The metadata folder holds shards that this run was not given, or the inputs changed meanwhile' },
+  );
+}
+
+/** Shards that count as failed: those that could not be read, and those that ended early unless that is allowed. */
+export function failedShards(totals: ScoreTotals, options: { allowTruncated?: boolean }): string[] {
+  const failed = totals.shards.failed.map(({ shard }) => shard);
+  return options.allowTruncated ? failed : [...failed, ...totals.shards.truncated];
+}
+
+/** Whether more shards failed than `maxFailed` lets, of all that the run was given; without it, whether any did. */
+export function tooManyFailed(
+  totals: ScoreTotals,
+  options: { allowTruncated?: boolean; maxFailed?: MaxFailed },
+): boolean {
+  const failed = failedShards(totals, options).length;
+  const { done, reused, failed: unread, untouched } = totals.shards;
+  const shards = done.length + reused.length + unread.length + untouched.length;
+  return failed > (options.maxFailed === undefined ? 0 : failuresAllowed(options.maxFailed, shards));
+}
