@@ -5,7 +5,7 @@
 import { ModelError } from '../errors.ts';
 import { Graph, type Value } from '../onnx/graph.ts';
 import type { Session, SessionFactory, Tensor } from '../onnx/session.ts';
-import type { Matmul } from './matmul.ts';
+import type { ExpSums, Matmul, RowBest } from './matmul.ts';
 import type { Float32Matrix } from './types.ts';
 
 export type Kind = 'product' | 'best' | 'biased' | 'largest' | 'squares' | 'expSums' | 'gram';
@@ -71,27 +71,34 @@ class RuntimeMatmul implements Matmul {
   }
 
   async product(a: Float32Matrix, b: Float32Matrix): Promise<Float32Array> {
+    if (a.rows < b.rows) return transposed(await this.product(b, a), b.rows, a.rows);
     return floats(await this.#run('product', { a: tensor(a), b: tensor(b) }), 'c', a.rows * b.rows);
   }
 
-  async best(a: Float32Matrix, b: Float32Matrix, bias?: Float32Array) {
-    const feeds: Record<string, Tensor> = { a: tensor(a), b: tensor(b) };
+  async best(a: Float32Matrix, b: Float32Matrix, bias?: Float32Array): Promise<RowBest> {
+    const feeds: Record<string, Tensor> = { a: tensor(padded(a, b)), b: tensor(b) };
     if (bias !== undefined) feeds['bias'] = { type: 'float32', dims: [b.rows], data: bias };
     const answers = await this.#run(bias === undefined ? 'best' : 'biased', feeds);
     const index = answers['index'];
-    if (index?.type !== 'int32' || index.data.length !== a.rows) throw wrong('index');
-    return { value: floats(answers, 'value', a.rows), index: index.data };
+    const value = floats(answers, 'value', Math.max(a.rows, b.rows));
+    if (index?.type !== 'int32' || index.data.length !== value.length) throw wrong('index');
+    return { value: value.subarray(0, a.rows), index: index.data.subarray(0, a.rows) };
   }
 
-  async largest(a: Float32Matrix, b: Float32Matrix): Promise<Float32Array> {
-    return floats(await this.#run('largest', { a: tensor(a), b: tensor(b) }), 'c', a.rows);
+  largest(a: Float32Matrix, b: Float32Matrix): Promise<Float32Array> {
+    return this.#perRow('largest', a, b);
   }
 
-  async squares(a: Float32Matrix, b: Float32Matrix): Promise<Float32Array> {
-    return floats(await this.#run('squares', { a: tensor(a), b: tensor(b) }), 'c', a.rows);
+  squares(a: Float32Matrix, b: Float32Matrix): Promise<Float32Array> {
+    return this.#perRow('squares', a, b);
   }
 
-  async expSums(a: Float32Matrix, b: Float32Matrix, scale: number) {
+  async expSums(a: Float32Matrix, b: Float32Matrix, scale: number): Promise<ExpSums> {
+    if (a.rows < b.rows) {
+      const turned = await this.expSums(b, a, scale);
+      const { rowMax: columnMax, rowSum: columnSum, columnMax: rowMax, columnSum: rowSum } = turned;
+      return { rowMax, rowSum, columnMax, columnSum };
+    }
     const answers = await this.#run('expSums', { a: tensor(a), b: tensor(b) }, scale);
     return {
       rowMax: floats(answers, 'rowMax', a.rows),
@@ -109,6 +116,11 @@ class RuntimeMatmul implements Matmul {
     const sessions = [...this.#sessions.values()];
     this.#sessions.clear();
     await Promise.allSettled(sessions.map(async (session) => (await session).release()));
+  }
+
+  async #perRow(kind: Kind, a: Float32Matrix, b: Float32Matrix): Promise<Float32Array> {
+    const answers = await this.#run(kind, { a: tensor(padded(a, b)), b: tensor(b) });
+    return floats(answers, 'c', Math.max(a.rows, b.rows)).subarray(0, a.rows);
   }
 
   async #run(
@@ -134,6 +146,24 @@ class RuntimeMatmul implements Matmul {
 
 function tensor({ rows, dim, data }: Float32Matrix): Tensor {
   return { type: 'float32', dims: [rows, dim], data };
+}
+
+/**
+ * A with rows of zeros up to as many as B has: with fewer, the CPU kernels split the work by columns, and how a sum
+ * is cut then depends on the number of threads. Happens at the end of a pool only.
+ */
+function padded(a: Float32Matrix, b: Float32Matrix): Float32Matrix {
+  if (a.rows >= b.rows) return a;
+  const data = new Float32Array(b.rows * a.dim);
+  data.set(a.data.subarray(0, a.rows * a.dim));
+  return { rows: b.rows, dim: a.dim, data };
+}
+
+function transposed(values: Float32Array, rows: number, columns: number): Float32Array {
+  const out = new Float32Array(values.length);
+  for (let i = 0; i < rows; i++)
+    for (let j = 0; j < columns; j++) out[j * rows + i] = values[i * columns + j];
+  return out;
 }
 
 function floats(answers: Record<string, Tensor>, name: string, length: number): Float32Array {

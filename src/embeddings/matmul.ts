@@ -2,9 +2,8 @@
  * Products of two sets of rows, `C[m,n] = A[m,k] · B[n,k]ᵀ` in float32, one tile a call, and what the methods want
  * of a tile, so that the tile itself need not be copied out of a runtime (or off a GPU).
  *
- * Callers cut their matrices to tiles of `TILE` rows a side: 16 MB of products. As long as A has at least as many
- * rows as B, ONNX Runtime's CPU kernels split the work by rows of A, and a value's bits do not depend on the number
- * of threads.
+ * Callers cut their matrices to tiles of `TILE` rows a side: 16 MB of products. A value's bits do not depend on the
+ * number of threads.
  */
 import { CancelledError } from '../errors.ts';
 import { type Float32Matrix, slice } from './types.ts';

@@ -68,6 +68,12 @@ it('gives the same bits with one thread and with four', async () => {
     expect(await four.expSums(big, other, 100)).toEqual(await one.expSums(big, other, 100));
     expect(await four.squares(big, other)).toEqual(await one.squares(big, other));
   }
+  // Fewer rows than columns: the kernels would split by columns here, and sum otherwise.
+  const [few, more] = [randomMatrix(64, 512, 5), randomMatrix(100, 512, 6)];
+  for (const kind of ['product', 'best', 'largest', 'squares'] as const) {
+    expect(await four[kind](few, more)).toEqual(await one[kind](few, more));
+  }
+  expect(await four.expSums(few, more, 1)).toEqual(await one.expSums(few, more, 1));
   expect(await four.gram(big)).toEqual(await one.gram(big));
   await Promise.all([one.release(), four.release()]);
 });
