@@ -14,6 +14,7 @@ import { addSelectOptions, type SelectFlags, selectionOf } from './select-flags.
 interface Flags extends CommonFlags, SelectFlags {
   out?: string;
   dryRun?: boolean;
+  allowPartial?: boolean;
   printRecipe?: boolean;
 }
 
@@ -23,6 +24,7 @@ export function selectCommand({ signal, done }: Context): Command {
     .argument('<metadata...>', 'folders of metadata: Shardsieve’s, DataComp’s or dataset2metadata’s')
     .option('-o, --out <subset.npy>', 'the subset file to write');
   return addSelectOptions(command)
+    .option('--allow-partial', 'take a fraction although parts of the pool are not there')
     .option(
       '--dry-run',
       'write nothing; print what each filter costs, how they overlap, and the scores’ quantiles',
@@ -44,7 +46,7 @@ Examples:
 Filters apply in this order: the recipe's, --block, --where, --preset, --filter, and the score's bound.`,
     )
     .action(async (metadata: string[], flags: Flags) => {
-      const { out, dryRun = false } = flags;
+      const { out, dryRun = false, allowPartial } = flags;
       const choice = await selectionOf(flags);
       const terminal = openTerminal({ quiet: flags.quiet ?? false });
       if (flags.printRecipe) {
@@ -58,7 +60,7 @@ Filters apply in this order: the recipe's, --block, --where, --preset, --filter,
       const started = performance.now();
       const steps = new StepProgress(terminal);
       const totals = await selectSubset({
-        ...{ metadata, ...choice, signal },
+        ...{ metadata, ...choice, allowPartial, signal },
         out: dryRun ? undefined : out,
         explain: dryRun,
         onProgress: steps.onProgress,

@@ -36,6 +36,8 @@ export async function filterShards(options: FilterOptions): Promise<FilterTotals
     select: {
       ...{ filters, threshold, fraction, column, multiset, strict, join, signal },
       metadata: paths.metadata,
+      // What this very run did not score, it was asked to leave out.
+      allowPartial: true,
       out: paths.subset,
     },
     reshard: { ...options, subset: paths.subset, out: paths.shards },

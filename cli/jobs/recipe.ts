@@ -49,6 +49,7 @@ export function stepsOf(options: RecipeOptions): Steps {
       metadata: need(metadata, 'metadata', 'selecting'),
       multiset: recipe.repeats === 'keep',
       out: need(subset, 'subset', 'selecting'),
+      allowPartial: steps.score !== undefined,
     };
   }
   if (reshard) {

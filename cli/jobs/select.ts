@@ -1,5 +1,7 @@
 import { basename, dirname } from 'node:path';
+import { checkFolders } from '../../src/metadata/check.ts';
 import { writeFile } from '../../src/metadata/folder.ts';
+import { guard } from '../../src/select/guard.ts';
 import { parseFilters } from '../../src/select/parse.ts';
 import { openPool } from '../../src/select/pool.ts';
 import { encodeRecord, poolFingerprint } from '../../src/select/record.ts';
@@ -32,6 +34,8 @@ export interface SelectOptions extends FilterChoice {
   metadata: string | readonly string[];
   /** The subset file to write, and `<out>.json` beside it, which says how. Without it, nothing is written. */
   out?: string;
+  /** Take a fraction of a pool of which parts are missing: a pilot, failed shards, other machines' parts. */
+  allowPartial?: boolean;
   /** Also give the quantiles of each score. */
   explain?: boolean;
   onProgress?: (progress: { step: string; share: number }) => void;
@@ -53,7 +57,11 @@ export async function selectSubset(options: SelectOptions): Promise<SelectTotals
   const folders = typeof options.metadata === 'string' ? [options.metadata] : options.metadata;
   const { out, signal, strict, explain, onProgress, multiset = false } = options;
   const filters = parseFilters(filtersOf(options));
-  const pool = await openPool(folders.map((folder) => openFolder(folder, { readOnly: true })));
+  const opened = folders.map((folder) => openFolder(folder, { readOnly: true }));
+  const { findings } = await checkFolders(opened, { embeddings: false, signal });
+  const partial = guard(findings, filters, options);
+  const pool = await openPool(opened);
+  pool.notes.push(...partial);
   const { uids, ...selection } = await selectFrom(pool, {
     filters,
     env: createSelectEnv(),
