@@ -60,15 +60,14 @@ const LENGTH_BYTES = 8;
 export const MAX_HEADER_BYTES = 16 * 2 ** 20;
 /** No tensor of a transformer has more than four; a longer list is garbage. */
 const MAX_RANK = 16;
-const HINT = 'Download the checkpoint again, or name another file';
 
 /**
- * Reads the tensor table of a safetensors file.
+ * Reads the tensor table of a safetensors file. `what` names it in messages.
  * Throws `ModelError` with the file (and tensor) named: a file that is too short, a header that is not one, a type
  * that is unknown, offsets that overlap, leave holes or do not fit the shape or the file.
  */
-export async function readSafetensors(file: RangedBytes): Promise<TensorTable> {
-  const fail = failure(file.name);
+export async function readSafetensors(file: RangedBytes, what = 'checkpoint'): Promise<TensorTable> {
+  const fail = failure(file.name, what);
   if (file.size < LENGTH_BYTES + 2) throw fail(`is no safetensors file: ${file.size} bytes`);
   const prefix = await file.slice(0, LENGTH_BYTES);
   if (prefix.byteLength !== LENGTH_BYTES) throw fail('cannot be read to the end of its header');
@@ -82,15 +81,20 @@ export async function readSafetensors(file: RangedBytes): Promise<TensorTable> {
   if (headerEnd > file.size) throw fail(`ends inside its header: ${file.size} bytes of ${headerEnd}`);
   const header = await file.slice(LENGTH_BYTES, headerEnd);
   if (header.byteLength !== Number(length)) throw fail('cannot be read to the end of its header');
-  return parseSafetensorsHeader(header, file.size, file.name);
+  return parseSafetensorsHeader(header, file.size, file.name, what);
 }
 
 /**
  * Parses the JSON part of the header. `fileSize` is the whole file's size in bytes; the tensors must fill it exactly.
  * Throws as `readSafetensors` does.
  */
-export function parseSafetensorsHeader(header: Uint8Array, fileSize: number, name: string): TensorTable {
-  const fail = failure(name);
+export function parseSafetensorsHeader(
+  header: Uint8Array,
+  fileSize: number,
+  name: string,
+  what = 'checkpoint',
+): TensorTable {
+  const fail = failure(name, what);
   const root = parseJson(header, fail);
   const base = LENGTH_BYTES + header.byteLength;
   const tensors = new Map<string, TensorEntry>();
@@ -103,10 +107,11 @@ export function parseSafetensorsHeader(header: Uint8Array, fileSize: number, nam
   return { file: name, tensors, metadata };
 }
 
-type Fail = (message: string, tensor?: string) => ModelError;
+type Fail = (message: string, tensor?: string, cause?: unknown) => ModelError;
 
-function failure(file: string): Fail {
-  return (message, tensor) => new ModelError(`the checkpoint ${message}`, { file, tensor, hint: HINT });
+function failure(file: string, what: string): Fail {
+  const hint = `Download the ${what} again, or name another file`;
+  return (message, tensor, cause) => new ModelError(`the ${what} ${message}`, { file, tensor, hint, cause });
 }
 
 function parseJson(header: Uint8Array, fail: Fail): Record<string, unknown> {
@@ -116,11 +121,7 @@ function parseJson(header: Uint8Array, fail: Fail): Record<string, unknown> {
   try {
     root = JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(header));
   } catch (cause) {
-    throw new ModelError('the checkpoint has a header that is not JSON', {
-      ...fail('').where,
-      hint: HINT,
-      cause,
-    });
+    throw fail('has a header that is not JSON', undefined, cause);
   }
   if (!isRecord(root)) throw fail('has a header that is not an object');
   return root;
