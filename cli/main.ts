@@ -23,6 +23,7 @@ const COMMANDS: { [name: string]: () => Promise<(context: Context) => Command> }
   subset: async () => (await import('./commands/subset.ts')).subsetCommand,
   models: async () => (await import('./commands/models.ts')).modelsCommand,
   run: async () => (await import('./commands/run.ts')).runCommand,
+  heads: async () => (await import('./commands/heads.ts')).headsCommand,
   demo: async () => (await import('./commands/demo.ts')).demoCommand,
 };
 

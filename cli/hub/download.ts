@@ -1,11 +1,13 @@
 /** A file of the hub, from the cache or from the network into the cache. */
+import { realpath } from 'node:fs/promises';
+import { basename } from 'node:path';
 import { DownloadError } from '../../src/errors.ts';
 import type { Asked } from './answers.ts';
 import { type BlobOptions, cached, type HubFile, obtain } from './blob.ts';
 import { type Lookup, lookUp, type RepoCache, repoCache, writeNoExist } from './cache.ts';
 import { proxiedFetch } from './fetch.ts';
 import { askMetadata, type FileMetadata, fileUrl } from './metadata.ts';
-import { isCommit } from './names.ts';
+import { isCommit, isSha256 } from './names.ts';
 import type { HubFetch, RequestTools } from './request.ts';
 import {
   downloadError,
@@ -128,4 +130,23 @@ function offlineError(asked: Asked): DownloadError {
         'where there is a connection and copy the cache (HF_HUB_CACHE) here',
     },
   );
+}
+
+/**
+ * The SHA-256 by which the hub knows a large file, without downloading it: from the cache where offline, else asked.
+ * `undefined` where it cannot be had.
+ */
+export async function fileSha256(request: FileRequest): Promise<string | undefined> {
+  const work = await begin(request);
+  if (work.known.found === 'file' && work.settled) return blobName(work.known.path);
+  if (work.tools.settings.offline) return undefined;
+  const metadata = await ask(work, request);
+  if (metadata.ok) return isSha256(metadata.value.etag) ? metadata.value.etag : undefined;
+  return work.known.found === 'file' ? blobName(work.known.path) : undefined;
+}
+
+/** A cached file is a link to a blob that is called by its tag. */
+async function blobName(path: string): Promise<string | undefined> {
+  const name = basename(await realpath(path));
+  return isSha256(name) ? name : undefined;
 }

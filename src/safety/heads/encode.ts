@@ -36,15 +36,16 @@ export function lookUp(lookup: Lookup, value: number): number {
   return lookup.otherwise;
 }
 
-/** A copy of `[rows, width]` with the lookups done and NaN elsewhere replaced by 0. */
+/** A copy of `[rows, width]` with the lookups done and NaN elsewhere replaced by 0; `hasNan` false saves looking. */
 export function encodeRows(
   lookups: readonly Lookup[],
   values: Float32Array,
   rows: number,
   width: number,
+  hasNan = true,
 ): Float32Array {
   const out = new Float32Array(values);
-  for (let i = 0; i < out.length; i++) if (Number.isNaN(out[i])) out[i] = 0;
+  if (hasNan) for (let i = 0; i < out.length; i++) if (Number.isNaN(out[i])) out[i] = 0;
   for (const lookup of lookups) {
     for (let row = 0; row < rows; row++) {
       const at = row * width + lookup.column;

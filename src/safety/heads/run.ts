@@ -13,7 +13,7 @@ import { denseRows } from './math/dense.ts';
 import { argmaxRows, conceptRows, isotonicRows, normaliseRows } from './math/rows.ts';
 
 /** Rows a step: small enough to stay in the cache, large enough for the runtime's matrix product. */
-const BLOCK_ROWS = 2048;
+const BLOCK_ROWS = 1024;
 
 export interface HeadRunner {
   readonly head: Head;
@@ -60,8 +60,9 @@ class Runner implements HeadRunner {
     for (let start = 0; start < rows; start += BLOCK_ROWS) {
       const count = Math.min(BLOCK_ROWS, rows - start);
       const block = embeddings.subarray(start * dim, (start + count) * dim);
-      out.set(await this.#runBlock(block, count), start * outputs);
-      markUnknown(block, out.subarray(start * outputs, (start + count) * outputs), dim, outputs);
+      const unknown = unknownRows(block, dim);
+      out.set(await this.#runBlock(block, count, unknown.length > 0), start * outputs);
+      for (const row of unknown) out.fill(Number.NaN, (start + row) * outputs, (start + row + 1) * outputs);
     }
     return out;
   }
@@ -70,7 +71,7 @@ class Runner implements HeadRunner {
     await this.#compiled?.session.release();
   }
 
-  async #runBlock(block: Float32Array, rows: number): Promise<Float32Array> {
+  async #runBlock(block: Float32Array, rows: number, hasNan: boolean): Promise<Float32Array> {
     const { layers, info } = this.head;
     let values = block;
     let width = info.space.dim;
@@ -87,7 +88,7 @@ class Runner implements HeadRunner {
         values = answer.data;
         continue;
       }
-      values = runLayer(layers[i], values, rows, width);
+      values = runLayer(layers[i], values, rows, width, hasNan);
       width = outputWidth(layers[i], width);
     }
     // A head without any layer that copies would hand out the caller's memory.
@@ -96,10 +97,16 @@ class Runner implements HeadRunner {
 }
 
 /** One layer over `[rows, width]`; the input is left as it is. */
-export function runLayer(layer: Layer, values: Float32Array, rows: number, width: number): Float32Array {
+export function runLayer(
+  layer: Layer,
+  values: Float32Array,
+  rows: number,
+  width: number,
+  hasNan = true,
+): Float32Array {
   switch (layer.type) {
     case 'encode':
-      return encodeRows(layer.lookups, values, rows, width);
+      return encodeRows(layer.lookups, values, rows, width, hasNan);
     case 'normalise':
       return normaliseRows(layer, values, rows);
     case 'dense':
@@ -113,12 +120,20 @@ export function runLayer(layer: Layer, values: Float32Array, rows: number, width
   }
 }
 
-/** An embedding that is no embedding has no probability, whatever the layers make of it. */
-function markUnknown(block: Float32Array, out: Float32Array, dim: number, outputs: number): void {
-  for (let row = 0; row * dim < block.length; row++) {
-    let sum = 0;
-    for (let k = row * dim; k < (row + 1) * dim; k++) sum += block[k];
-    // A finite sum has only finite terms.
-    if (!Number.isFinite(sum)) out.fill(Number.NaN, row * outputs, (row + 1) * outputs);
+/** Rows that are no embeddings: whatever the layers make of them, they have no probability. */
+function unknownRows(block: Float32Array, dim: number): number[] {
+  const found: number[] = [];
+  for (let start = 0, row = 0; start < block.length; start += dim, row++) {
+    // A finite sum has only finite terms, and float32 terms cannot overflow a double. Two sums, as one would wait for
+    // itself at every step.
+    const end = start + dim;
+    let sum = dim % 2 === 1 ? block[end - 1] : 0;
+    let other = 0;
+    for (let k = start; k + 1 < end; k += 2) {
+      sum += block[k];
+      other += block[k + 1];
+    }
+    if (!Number.isFinite(sum + other)) found.push(row);
   }
+  return found;
 }
