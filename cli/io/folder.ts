@@ -30,6 +30,15 @@ export interface FolderOptions {
   readOnly?: boolean;
 }
 
+/** Where the folders that were opened here lie. */
+const PATHS = new WeakMap<Folder, string>();
+
+/** A file's path, for what reads files itself; `undefined` where the folder is no directory. */
+export function pathIn(folder: Folder, name: string): string | undefined {
+  const path = PATHS.get(folder);
+  return path === undefined ? undefined : join(path, name);
+}
+
 /** The directory need not exist: the first file makes it. Opening removes what killed runs left. */
 export function openFolder(path: string, options: FolderOptions = {}): Folder {
   const isReadOnly = options.readOnly === true;
@@ -39,7 +48,7 @@ export function openFolder(path: string, options: FolderOptions = {}): Folder {
     if (isReadOnly) throw new OutputError('this folder is only read', { file: join(path, name) });
     return at(name);
   };
-  return {
+  const folder: Folder = {
     label: path,
     async list() {
       const entries = await readdir(path, { withFileTypes: true }).catch((error) => nothing(error, path, []));
@@ -69,6 +78,8 @@ export function openFolder(path: string, options: FolderOptions = {}): Folder {
       await rm(file, { force: true }).catch((error) => refuse('the file cannot be removed', error, file));
     },
   };
+  PATHS.set(folder, path);
+  return folder;
 }
 
 class FileSink implements Sink {

@@ -26,11 +26,21 @@ export function wordsOf(uids: Uids): Uint32Array<ArrayBuffer> {
  * `digits` gives ASCII codes.
  */
 export function parseUid(digits: ArrayLike<number>, words: Uint32Array, at: number): boolean {
-  if (digits.length !== 32) return false;
+  return digits.length === 32 && parseUidAt(digits, 0, words, at);
+}
+
+/** `parseUid` for the 32 digits from `start` on, which must be there. */
+export function parseUidAt(
+  digits: ArrayLike<number>,
+  start: number,
+  words: Uint32Array,
+  at: number,
+): boolean {
   let wrong = 0;
   for (let word = 0; word < 4; word++) {
     let value = 0;
-    for (let i = word * 8; i < word * 8 + 8; i++) {
+    const first = start + word * 8;
+    for (let i = first; i < first + 8; i++) {
       const digit = digits[i] < 256 ? HEX[digits[i]] : -1;
       wrong |= digit;
       value = (value << 4) | digit;

@@ -1,0 +1,170 @@
+import type { DuckDBConnection } from '@duckdb/node-api';
+import { UsageError } from '../../src/errors.ts';
+import { RowMask } from '../../src/select/mask.ts';
+import type { PoolFile } from '../../src/select/scan.ts';
+import type { Verdict } from '../../src/select/types.ts';
+import { quoteName, quoteText } from './database.ts';
+import { appendJoined, type Joined } from './joins.ts';
+import { asItem, checkPredicate, predicateError } from './predicate.ts';
+import type { Source } from './scanner.ts';
+import type { Shape } from './schema.ts';
+import { chunks } from './stream.ts';
+import { booleans, integers, isNull, validity } from './vectors.ts';
+
+/** Files of one query. */
+const FILES = 256;
+/** With joined columns, rows of one query: so many of the joined values lie in DuckDB at a time. */
+const JOINED_ROWS = 1_000_000;
+
+/**
+ * Judges every row of the files by a SQL predicate; where it is NULL, the row is unjudged.
+ *
+ * Each file's columns have their own types, as DataComp compares them: a number written `0.24` is compared with a
+ * FLOAT column as the FLOAT nearest to it. A NaN is NULL, because no comparison with it means anything (SQL would
+ * call it larger than all numbers); a column that a file does not have is NULL there.
+ */
+export async function judgeWhere(
+  connection: DuckDBConnection,
+  files: readonly PoolFile[],
+  sources: ReadonlyMap<PoolFile, Source>,
+  joined: Joined | undefined,
+  text: string,
+): Promise<Verdict> {
+  const shapes = groupByShape(files, sources);
+  const types = new Map<string, string>();
+  for (const { columns } of shapes.keys())
+    for (const { name, type } of columns) types.set(name, types.get(name) ?? type);
+  const ofJoin = new Set(joined?.columns.map(({ name }) => name));
+  const names = [...new Set([...types.keys(), ...ofJoin])].sort();
+  const { columns } = await checkPredicate(connection, text, names);
+  const rows = files.reduce((sum, file) => sum + file.rows, 0);
+  const verdict = { keep: new RowMask(rows), unjudged: new RowMask(rows) };
+  for (const [shape, members] of shapes) {
+    const own = columns.filter((name) => !ofJoin.has(name));
+    const items = own.map((name) => itemOf(name, shape, types.get(name)!));
+    const needed = columns.filter((name) => ofJoin.has(name));
+    for (const part of partsOf(members, needed.length > 0)) {
+      if (joined && needed.length > 0) await appendJoined(connection, joined, needed, part);
+      await judgePart(connection, { files: part, sources, items, joined: needed, text }, verdict);
+    }
+  }
+  return verdict;
+}
+
+interface Query {
+  files: PoolFile[];
+  sources: ReadonlyMap<PoolFile, Source>;
+  /** Columns of the files, as items of a SELECT. */
+  items: string[];
+  /** Columns of the table that `appendJoined` makes. */
+  joined: string[];
+  text: string;
+}
+
+async function judgePart(
+  connection: DuckDBConnection,
+  query: Query,
+  { keep, unjudged }: Verdict,
+): Promise<void> {
+  const { files, text } = query;
+  const row = `CAST(${startsOf(files)} + file_row_number AS INTEGER)`;
+  const paths = files.map((file) => quoteText(query.sources.get(file)!.path)).join();
+  const items = query.items.map((item) => `, ${item}`).join('');
+  const pool = `SELECT ${row} AS "row number"${items} FROM read_parquet([${paths}])`;
+  const relation =
+    query.joined.length === 0
+      ? `(${pool}) AS pool`
+      : `(SELECT * FROM (${pool}) JOIN joined USING ("row number")) AS pool`;
+  // The predicate comes first, so that places in errors are places in it.
+  const sql = `SELECT ${asItem(text)} AS "verdict", "row number" FROM ${relation}`;
+  const file = files.length === 1 ? files[0].name : undefined;
+  const starts = files.map(({ start }) => start);
+  const first = firstRows(files);
+  try {
+    const prepared = await connection.prepare(sql);
+    const type = prepared.columnType(0);
+    prepared.destroySync();
+    if (type.toString() !== 'BOOLEAN') {
+      throw new UsageError(`where: the predicate is ${type.toString()}, not true or false`, {
+        hint: 'Compare it with something, as in: text IS NOT NULL AND original_width >= 200',
+      });
+    }
+    const kept = `SELECT "verdict", "row number" FROM (${sql}) WHERE "verdict" IS DISTINCT FROM false`;
+    let at = 0;
+    for await (const chunk of chunks(connection, kept)) {
+      const isKept = booleans(chunk, 0);
+      const bits = validity(chunk, 0);
+      const places = integers(chunk, 1);
+      for (let i = 0; i < chunk.rowCount; i++) {
+        const place = places[i];
+        while (place < first[at]) at--;
+        while (at + 1 < first.length && place >= first[at + 1]) at++;
+        const inPool = starts[at] + place - first[at];
+        if (isNull(bits, i)) unjudged.set(inPool);
+        else if (isKept[i] !== 0) keep.set(inPool);
+      }
+    }
+  } catch (error) {
+    if (error instanceof UsageError) throw error;
+    throw predicateError(text, error, file);
+  }
+}
+
+/** A column as the predicate sees it. */
+function itemOf(name: string, { columns }: Shape, otherwise: string): string {
+  const column = quoteName(name);
+  const type = columns.find((found) => found.name === name)?.type;
+  if (type === undefined) return `CAST(NULL AS ${otherwise}) AS ${column}`;
+  if (type === 'FLOAT' || type === 'DOUBLE')
+    return `CASE WHEN NOT isnan(${column}) THEN ${column} END AS ${column}`;
+  return column;
+}
+
+/** SQL for the place of a file's first row among the rows of a query. */
+function startsOf(files: readonly PoolFile[]): string {
+  return `list_extract([${firstRows(files).join()}], CAST(file_index AS BIGINT) + 1)`;
+}
+
+/** Places of the files' first rows among the rows of a query. */
+function firstRows(files: readonly PoolFile[]): number[] {
+  let sum = 0;
+  return files.map(({ rows }) => {
+    sum += rows;
+    return sum - rows;
+  });
+}
+
+function partsOf(files: readonly PoolFile[], withJoined: boolean): PoolFile[][] {
+  const parts: PoolFile[][] = [];
+  let rows = 0;
+  for (const file of files) {
+    const last = parts.at(-1);
+    const isFull =
+      last === undefined || last.length === FILES || (withJoined && rows + file.rows > JOINED_ROWS);
+    if (isFull) {
+      parts.push([file]);
+      rows = 0;
+    } else last.push(file);
+    rows += file.rows;
+  }
+  return parts;
+}
+
+function groupByShape(
+  files: readonly PoolFile[],
+  sources: ReadonlyMap<PoolFile, Source>,
+): Map<Shape, PoolFile[]> {
+  const shapes = new Map<Shape, PoolFile[]>();
+  for (const file of files) {
+    const source = sources.get(file);
+    if (source === undefined) {
+      throw new UsageError('where: SQL predicates need metadata in files on this machine', {
+        file: file.name,
+      });
+    }
+    const members = shapes.get(source.shape) ?? [];
+    members.push(file);
+    shapes.set(source.shape, members);
+  }
+  return shapes;
+}
