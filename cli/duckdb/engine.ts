@@ -1,4 +1,3 @@
-import { availableParallelism } from 'node:os';
 import { UsageError } from '../../src/errors.ts';
 import type { WhereEngine } from '../../src/select/env.ts';
 import {
@@ -6,6 +5,7 @@ import {
   type ColumnRequest,
   makeBatch,
   type PoolFile,
+  parquetScanner,
   type Scanner,
   type ScanOptions,
 } from '../../src/select/scan.ts';
@@ -19,10 +19,14 @@ import { judgeWhere } from './where.ts';
 export interface EngineOptions {
   /** Parquets, or folders of them, whose columns are added by uid. */
   joins?: readonly string[];
+  /** Pools of fewer rows are left to the neutral reader. Default: 100,000. */
+  smallest?: number;
   /** What DuckDB may hold, in MB. */
   memoryMb?: number;
   threads?: number;
 }
+
+const SMALLEST = 100_000;
 
 /**
  * DuckDB for one pool: a fast scanner, SQL predicates, joined columns. Give `scanner` to `openPool` and `where` to the
@@ -43,11 +47,7 @@ interface Opened {
   scanner: Scanner;
 }
 
-export function createEngine({
-  joins = [],
-  memoryMb,
-  threads = availableParallelism(),
-}: EngineOptions = {}): Engine {
+export function createEngine({ joins = [], smallest, memoryMb, threads }: EngineOptions = {}): Engine {
   let opened: Promise<Opened> | undefined;
   const notes: string[] = [];
   const open = async (files: readonly PoolFile[]): Promise<Opened> => {
@@ -67,7 +67,12 @@ export function createEngine({
   };
   return {
     notes,
-    scanner: async (files) => (await forFiles(files)).scanner,
+    async scanner(files) {
+      const rows = files.reduce((sum, file) => sum + file.rows, 0);
+      // DuckDB takes a while to load, in which a small pool is read.
+      if (joins.length === 0 && rows < (smallest ?? SMALLEST)) return parquetScanner;
+      return (await forFiles(files)).scanner;
+    },
     where: {
       async test(pool, predicate) {
         const { files, database, sources, joined } = await forFiles(pool.files);

@@ -3,10 +3,11 @@ import { checkFolders } from '../../src/metadata/check.ts';
 import { writeFile } from '../../src/metadata/folder.ts';
 import { guard } from '../../src/select/guard.ts';
 import { parseFilters } from '../../src/select/parse.ts';
-import { openPool } from '../../src/select/pool.ts';
+import { openPool, type Pool } from '../../src/select/pool.ts';
 import { encodeRecord, poolFingerprint } from '../../src/select/record.ts';
 import { type Selection, selectFrom } from '../../src/select/select.ts';
 import type { Filter, FilterInput } from '../../src/select/spec.ts';
+import type { Uids } from '../../src/select/uids.ts';
 import { type SubsetCounts, writeSubset } from '../../src/subset/npy.ts';
 import { VERSION } from '../../src/version.ts';
 import { openFolder } from '../io/folder.ts';
@@ -55,18 +56,36 @@ export interface SelectTotals extends Omit<Selection, 'uids'>, SubsetCounts {
  */
 export async function selectSubset(options: SelectOptions): Promise<SelectTotals> {
   const folders = typeof options.metadata === 'string' ? [options.metadata] : options.metadata;
-  const { out, signal, strict, explain, onProgress, multiset = false } = options;
+  const { signal, strict, explain, onProgress } = options;
   const filters = parseFilters(filtersOf(options));
-  const opened = folders.map((folder) => openFolder(folder, { readOnly: true }));
-  const { findings } = await checkFolders(opened, { embeddings: false, signal });
-  const partial = guard(findings, filters, options);
-  const pool = await openPool(opened);
-  pool.notes.push(...partial);
-  const { uids, ...selection } = await selectFrom(pool, {
-    filters,
-    env: createSelectEnv(),
-    ...{ signal, strict, explain, onProgress },
-  });
+  // DuckDB is loaded by what reads metadata, not by every command.
+  const { createEngine } = await import('../duckdb/engine.ts');
+  const engine = createEngine({ joins: options.join });
+  try {
+    const opened = folders.map((folder) => openFolder(folder, { readOnly: true }));
+    const { findings } = await checkFolders(opened, { embeddings: false, signal });
+    const partial = guard(findings, filters, options);
+    const pool = await openPool(opened, { scanner: engine.scanner });
+    pool.notes.push(...partial, ...engine.notes);
+    const { uids, ...selection } = await selectFrom(pool, {
+      filters,
+      env: { ...createSelectEnv(), where: engine.where },
+      ...{ signal, strict, explain, onProgress },
+    });
+    return await write(options, filters, pool, uids, selection);
+  } finally {
+    engine.close();
+  }
+}
+
+/** Writes the subset and what says how it was made, where it is to be written. */
+async function write(
+  { out, join, strict = false, multiset = false }: SelectOptions,
+  filters: Filter[],
+  pool: Pool,
+  uids: Uids,
+  selection: Omit<Selection, 'uids'>,
+): Promise<SelectTotals> {
   const { keptRows, keptUids, repeats } = selection;
   const written = multiset ? keptRows : keptUids;
   const totals = { ...selection, filters, out, written, distinct: keptUids, repeats };
@@ -76,8 +95,8 @@ export async function selectSubset(options: SelectOptions): Promise<SelectTotals
   const record = encodeRecord({
     shardsieve: VERSION,
     recipe: {
-      ...(options.join === undefined ? {} : { join: options.join }),
-      ...{ filters, strict: strict ?? false, repeats: multiset ? 'keep' : 'drop' },
+      ...(join === undefined ? {} : { join }),
+      ...{ filters, strict, repeats: multiset ? 'keep' : 'drop' },
     },
     input: { rows: pool.rows, files: pool.files.length, fingerprint: await poolFingerprint(pool) },
     steps: selection.steps,
