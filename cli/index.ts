@@ -10,6 +10,7 @@ export type { Filter, FilterInput } from '../src/select/spec.ts';
 export type { ReshardReport } from '../src/subset/reshard.ts';
 export { VERSION } from '../src/version.ts';
 export { type FilterOptions, type FilterTotals, filterShards } from './jobs/filter.ts';
+export { type MergeOptions, type MergeTotals, mergeParts } from './jobs/merge.ts';
 export { type RecipeOptions, runRecipe } from './jobs/recipe.ts';
 export { type ReshardOptions, reshardShards } from './jobs/reshard.ts';
 export { type ScoreOptions, scoreShards } from './jobs/score.ts';

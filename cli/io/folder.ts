@@ -198,7 +198,7 @@ async function ranged(file: string): ReturnType<Folder['open']> {
   };
 }
 
-function temporaryName(name: string): string {
+export function temporaryName(name: string): string {
   // File systems end names at 255 bytes; the rest of ours takes some 40.
   const stem = name.replaceAll('.', '_').slice(0, 60);
   return `.${stem}.${HOST}-${process.pid}-${randomBytes(6).toString('hex')}.tmp`;
