@@ -1,8 +1,6 @@
-import { readdirSync } from 'node:fs';
-import { dirname } from 'node:path';
-import { fileURLToPath } from 'node:url';
+import shipped from 'naughty-words';
 import { describe, expect, it } from 'vitest';
-import { builtInWords, WORD_LANGUAGES } from '../../cli/safety/words.ts';
+import { builtInWords } from '../../cli/safety/words.ts';
 import { UsageError } from '../../src/errors.ts';
 import { parseWordList, WordMatcher } from '../../src/safety/words/words.ts';
 
@@ -103,16 +101,14 @@ describe('lists', () => {
     expect(of('a', 'x')).not.toBe(of('b', 'x'));
   });
 
-  it('come with the package, and each finds its own entries', () => {
-    const folder = dirname(fileURLToPath(import.meta.resolve('naughty-words/en.json')));
-    const shipped = readdirSync(folder).filter((name) => /^[a-z]{2,3}(-.*)?\.json$/.test(name));
-    expect(shipped.map((name) => name.slice(0, -5)).sort()).toEqual([...WORD_LANGUAGES].sort());
-    for (const language of WORD_LANGUAGES) {
-      const list = builtInWords(language);
+  it('come with the package, and each finds its own entries', async () => {
+    expect(Object.keys(shipped).length).toBe(28);
+    for (const language of Object.keys(shipped)) {
+      const list = await builtInWords(language);
       const words = new WordMatcher([list]);
       const missed = list.entries.filter((entry) => count(words, `… ${entry} …`)[0] !== 1);
       expect([language, missed.length]).toEqual([language, 0]);
     }
-    expect(() => builtInWords('xx')).toThrow(/xx.*Lists exist for ar, cs/);
+    await expect(builtInWords('xx')).rejects.toThrow(/xx.*Lists exist for ar, cs/);
   });
 });
