@@ -28,6 +28,8 @@ export async function targetCentroids(
 export interface ImageBased {
   /** Per row of the pool: 1 where its centroid is one of the targets'; 0 for rows not asked for. */
   keep: Uint8Array;
+  /** The centroid a row falls to, or `UNASSIGNED`. */
+  ids: Int32Array;
   /** Rows asked for whose embedding has no direction; they are not kept. */
   unjudged: number;
 }
@@ -42,5 +44,5 @@ export async function imageBased(
   const wanted = new Uint8Array(centroids.rows);
   for (const id of targetIds) wanted[id] = 1;
   const { ids, unjudged } = await assign(files, centroids, options);
-  return { keep: Uint8Array.from(ids, (id) => (id >= 0 ? wanted[id] : 0)), unjudged };
+  return { keep: Uint8Array.from(ids, (id) => (id >= 0 ? wanted[id] : 0)), ids, unjudged };
 }

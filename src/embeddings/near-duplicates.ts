@@ -34,6 +34,8 @@ export interface NearDuplicatesOptions extends WorkOptions {
 export interface NearDuplicates {
   /** Per row of the pool: 1 for rows that stay. */
   keep: Uint8Array;
+  /** The cluster of a row, or `UNASSIGNED`. */
+  ids: Int32Array;
   /** Rows dropped as duplicates. */
   duplicates: number;
   /** Rows asked for that have no direction; they are not kept. */
@@ -83,7 +85,7 @@ export async function nearDuplicates(
   }
   const kept = keep.reduce((sum, one) => sum + one, 0);
   const judged = ids.reduce((sum, id) => sum + (id >= 0 ? 1 : 0), 0);
-  return { keep, duplicates: judged - kept, unjudged, largestCluster };
+  return { keep, ids, duplicates: judged - kept, unjudged, largestCluster };
 }
 
 interface Cluster {

@@ -3,6 +3,12 @@ import type { SelectEnv } from './env.ts';
 import { balanceFilter } from './filters/balance.ts';
 import { blockFilter } from './filters/block.ts';
 import { capFilter } from './filters/cap.ts';
+import {
+  imageBasedFilter,
+  nearDuplicatesFilter,
+  negClipLossFilter,
+  normSimFilter,
+} from './filters/embeddings.ts';
 import { languageFilter } from './filters/language.ts';
 import { lengthFilter, sizeFilter } from './filters/rows.ts';
 import { scoreFilter } from './filters/score.ts';
@@ -27,13 +33,9 @@ export async function compile(filter: Filter, pool: Pool, env: SelectEnv): Promi
     return { kind: 'not', label: `not ${part.label}`, part };
   }
   if ('preset' in filter) {
-    const { name } = filter.preset;
-    const kind = name === 'negcliploss_normsim' ? 'sequence' : 'all';
-    return {
-      kind,
-      label: name,
-      parts: await compileAll(parseFilters(presetFilters(filter.preset)), pool, env),
-    };
+    // In sequence, so that what costs most sees only what the cheap parts left; the rows are those of `all`.
+    const parts = await compileAll(parseFilters(presetFilters(filter.preset)), pool, env);
+    return { kind: 'sequence', label: filter.preset.name, parts };
   }
   for (const kind of ['all', 'any', 'sequence'] as const) {
     if (!(kind in filter)) continue;
@@ -64,6 +66,10 @@ async function leaf(filter: Filter, pool: Pool, env: SelectEnv): Promise<RowFilt
     pool.require('text');
     return balanceFilter(filter.balance, env);
   }
+  if ('image_based' in filter) return imageBasedFilter(filter.image_based, pool, env);
+  if ('negcliploss' in filter) return negClipLossFilter(filter.negcliploss, pool, env);
+  if ('normsim' in filter) return normSimFilter(filter.normsim, pool, env);
+  if ('near_duplicates' in filter) return nearDuplicatesFilter(filter.near_duplicates, pool, env);
   if ('cap' in filter) return capFilter(filter.cap, pool);
   throw new UsageError(`the filter ${Object.keys(filter)[0]} is not there yet`);
 }

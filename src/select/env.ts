@@ -1,3 +1,5 @@
+import type { Matmul } from '../embeddings/matmul.ts';
+import type { Float32Matrix } from '../embeddings/types.ts';
 import type { Pool } from './pool.ts';
 import type { Verdict } from './types.ts';
 
@@ -12,6 +14,10 @@ export interface SelectEnv {
   languages?: (by: 'fasttext' | 'cld3') => Promise<CaptionLanguages>;
   /** The bytes of `assets/wordnet`'s table. */
   entities?: () => Promise<Uint8Array>;
+  /** Products of matrices, for filters by embeddings. */
+  matmul?: () => Promise<Matmul>;
+  /** The matrices of the files that a path names (a glob, names joined by commas), one after another. */
+  readMatrices?: (path: string) => AsyncIterable<Float32Matrix>;
   /** A file that a filter names: a block-list, centroids. Throws `UsageError` where it cannot be read. */
   readFile?: (path: string) => Promise<Uint8Array>;
 }

@@ -44,5 +44,5 @@ export interface Judged extends Verdict {
 export interface Found {
   column?: string;
   threshold?: number;
-  [name: string]: string | number | string[] | undefined;
+  [name: string]: string | number | string[] | number[] | undefined;
 }
