@@ -39,6 +39,10 @@ const COMPRESSORS: Compressors = {
   ZSTD: (bytes, length) => zstdDecompress(bytes, new Uint8Array(sized(length))),
 };
 
+/** A byte order mark at the start of a caption is part of it: Python counts and keeps it. */
+const UTF8 = new TextDecoder('utf-8', { ignoreBOM: true });
+const toText = (bytes: Uint8Array | undefined) => bytes && UTF8.decode(bytes);
+
 /** A column at the top of a parquet's schema. */
 export interface ParquetColumn {
   name: string;
@@ -122,7 +126,7 @@ async function readGroup(
       rowEnd: want.start + want.rows,
       compressors: COMPRESSORS,
       geoparquet: false,
-      ...(want.bytes ? { parsers: { stringFromBytes: asIs, uuidFromBytes: asIs } } : {}),
+      parsers: want.bytes ? { stringFromBytes: asIs, uuidFromBytes: asIs } : { stringFromBytes: toText },
       onChunk: ({ columnName, columnData }) => chunks.get(columnName)?.push(columnData),
     }),
   );
