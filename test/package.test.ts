@@ -38,6 +38,8 @@ test('the package holds what runs and nothing of the tests, tools or sources', (
   expect(packed).toContain('dist/cli/main.js');
   expect(packed).toContain('dist/cli/index.d.ts');
   expect(packed).toContain('assets/clip-vocab/merges.txt.gz');
+  expect(packed).toContain('assets/wordnet/entities.txt.gz');
+  expect(packed).toContain('assets/wordnet/LICENSE');
   expect(packed).toContain('demo/model/open_clip_model.safetensors');
   expect(packed.filter((path) => /^(test|tools|functions|src|docs|\.ci)\//.test(path))).toEqual([]);
   expect(packed.filter((path) => path.endsWith('.ts') && !path.endsWith('.d.ts'))).toEqual([]);
