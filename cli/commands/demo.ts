@@ -3,6 +3,7 @@ import { EXIT } from '../exit.ts';
 import { DEMO_FRACTION, runDemo } from '../jobs/demo.ts';
 import { SHARED, share } from '../options.ts';
 import { count, duration, percent } from '../ui/format.ts';
+import { funnelLines } from '../ui/funnel.ts';
 import { filterSummary, scoreLines } from '../ui/report.ts';
 import { openTerminal } from '../ui/terminal.ts';
 import type { CommonFlags, Context } from './context.ts';
@@ -36,7 +37,7 @@ export function demoCommand({ signal, done }: Context): Command {
             ...scoreLines(totals.score, seconds),
             '',
             `Of ${count(select.total)} drawings, ${count(exchanged.total)} carry another drawing's caption.`,
-            `The best ${percent(fraction, 1)} by CLIP score were kept (score ≥ ${threshold.toFixed(4)}):`,
+            `Near-duplicates were dropped and the best ${percent(fraction, 1)} by CLIP score kept (score ≥ ${threshold.toFixed(4)}):`,
             `  right captions      ${kept(own)}`,
             `  exchanged captions  ${kept(exchanged)}`,
             '',
@@ -44,6 +45,9 @@ export function demoCommand({ signal, done }: Context): Command {
             `  ${paths.metadata.padEnd(width)}  scores and embeddings, as DataComp's tools read them`,
             `  ${paths.subset.padEnd(width)}  the uids that were kept`,
             `  ${paths.shards.padEnd(width)}  the kept samples as new shards`,
+            '',
+            'What each filter left:',
+            ...funnelLines(select).map((line) => `  ${line}`),
             '',
             'The demo model is for trying and testing. The same with the real checkpoint:',
             '  shardsieve filter YOUR_SHARDS --fraction 0.3 --out filtered',

@@ -1,13 +1,18 @@
-import { join } from 'node:path';
-import { scoreColumn } from '../../src/metadata/columns.ts';
+import { basename, dirname, join } from 'node:path';
 import { inspectFolder } from '../../src/metadata/folder.ts';
 import { readColumns } from '../../src/metadata/parquet-read.ts';
+import type { FilterInput } from '../../src/select/spec.ts';
+import { readSubset } from '../../src/subset/npy.ts';
+import { UidSet } from '../../src/subset/uid-set.ts';
 import { openFolder } from '../io/folder.ts';
 import { packageRoot } from '../package-root.ts';
 import { type FilterOptions, type FilterTotals, filterShards } from './filter.ts';
 
 /** A third of the demo's captions belong to another picture; keeping this share is what drops them. */
 export const DEMO_FRACTION = 0.5;
+
+/** Drawings that look nearly alike are dropped first; the share is of the whole pool, as DataComp's is. */
+const DEMO_FILTERS: FilterInput[] = [{ near_duplicates: { clusters: 4, epsilon: 0.02 } }];
 
 export interface DemoTotals extends FilterTotals {
   /** The score that the kept share begins with. */
@@ -26,22 +31,26 @@ export async function runDemo(
     shards: join(packageRoot(), 'demo', 'shards'),
     models: ['demo'],
     carry: ['json:exchanged'],
+    filters: DEMO_FILTERS,
     fraction: options.fraction ?? DEMO_FRACTION,
   });
-  const threshold = totals.select.steps.at(-1)!.found[0].threshold!;
+  const { metadata: folder, subset } = totals.paths;
+  const kept = new UidSet(
+    await readSubset(openFolder(dirname(subset), { readOnly: true }), basename(subset)),
+  );
   const own = { total: 0, kept: 0 };
   const exchanged = { total: 0, kept: 0 };
-  const metadata = openFolder(totals.paths.metadata, { readOnly: true });
+  const metadata = openFolder(folder, { readOnly: true });
   for (const shard of (await inspectFolder(metadata)).shards) {
     const columns = await readColumns(metadata, `${shard}.parquet`);
     const column = (name: string) => columns.find((candidate) => candidate.name === name)?.values ?? [];
     const marks = column('exchanged');
-    const scores = column(scoreColumn('demo'));
+    const uids = column('uid');
     for (let row = 0; row < marks.length; row++) {
       const group = marks[row] === true ? exchanged : own;
       group.total++;
-      if (Number(scores[row]) >= threshold) group.kept++;
+      if (kept.count(String(uids[row])) > 0) group.kept++;
     }
   }
-  return { ...totals, threshold, own, exchanged };
+  return { ...totals, threshold: totals.select.steps.at(-1)!.found[0].threshold!, own, exchanged };
 }

@@ -1,3 +1,4 @@
+import { z } from 'zod';
 import { UsageError } from '../errors.ts';
 import type { SelectEnv } from './env.ts';
 import { balanceFilter } from './filters/balance.ts';
@@ -17,7 +18,7 @@ import { whereFilter } from './filters/where.ts';
 import { parseFilters } from './parse.ts';
 import type { Pool } from './pool.ts';
 import { presetFilters } from './presets.ts';
-import type { Filter } from './spec.ts';
+import { FILTERS, type Filter } from './spec.ts';
 import type { PoolFilter, RowFilter } from './types.ts';
 
 /** Filters bound to a pool: columns chosen, types checked, nothing read yet. */
@@ -79,12 +80,18 @@ function needing<T>(pool: Pool, column: string, make: () => T): T {
   return make();
 }
 
-/** `score b32 fraction 0.3`: a filter in a line, for funnels. */
+function defaultOf(name: string, field: string): unknown {
+  const schema = FILTERS[name as keyof typeof FILTERS];
+  const fields = 'shape' in schema ? (schema.shape as { [field: string]: unknown }) : {};
+  return fields[field] instanceof z.ZodDefault ? fields[field].def.defaultValue : undefined;
+}
+
+/** `score fraction 0.3`: a filter in a line, without what is as by default, for funnels. */
 function labelOf(filter: Filter): string {
   const [[name, params]] = Object.entries(filter);
   if (typeof params === 'string') return `${name} ${params}`;
   const shown = Object.entries(params as { [field: string]: unknown })
-    .filter(([field, value]) => value !== undefined && !(field === 'of' && value === 'pool'))
+    .filter(([field, value]) => value !== undefined && value !== defaultOf(name, field))
     .map(([field, value]) => `${field} ${Array.isArray(value) ? value.join('|') : String(value)}`);
   return [name, ...shown].join(' ');
 }
