@@ -1,20 +1,47 @@
 import { readFile } from 'node:fs/promises';
+import { basename, dirname } from 'node:path';
+import { glob, isDynamicPattern } from 'tinyglobby';
+import { readMatrix, readTargets } from '../../src/embeddings/arrays.ts';
 import { messageOf, UsageError } from '../../src/errors.ts';
 import type { SelectEnv } from '../../src/select/env.ts';
+import { openFolder } from '../io/folder.ts';
 
 /** What selecting takes from Node. Nothing is loaded before a filter asks for it. */
 export function createSelectEnv(): SelectEnv {
   return {
     matmul: async () => (await import('../onnx/matmul.ts')).nodeMatmul(),
+    readMatrix: async (path) => readMatrix(await ranged(path), path),
+    async *readTargets(path) {
+      const files = [];
+      for (const name of await namesIn(path)) files.push({ file: await ranged(name), name });
+      yield* readTargets(files);
+    },
     async readFile(path) {
       try {
         return new Uint8Array(await readFile(path));
       } catch (cause) {
         throw new UsageError(`a file that a filter names cannot be read: ${messageOf(cause)}`, {
-          file: path,
-          cause,
+          ...{ file: path, cause },
         });
       }
     },
   };
+}
+
+function ranged(path: string) {
+  return openFolder(dirname(path), { readOnly: true }).open(basename(path));
+}
+
+/** `a.pt,b.pt` and `in1k_*.pt`, the latter in the order of names. Throws `UsageError` where a glob matches nothing. */
+async function namesIn(path: string): Promise<string[]> {
+  const names: string[] = [];
+  for (const name of path.split(',')) {
+    if (!isDynamicPattern(name)) names.push(name);
+    else {
+      const found = (await glob(name, { expandDirectories: false })).sort();
+      if (found.length === 0) throw new UsageError(`${JSON.stringify(name)} matches no file`);
+      names.push(...found);
+    }
+  }
+  return names;
 }

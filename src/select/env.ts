@@ -16,8 +16,10 @@ export interface SelectEnv {
   entities?: () => Promise<Uint8Array>;
   /** Products of matrices, for filters by embeddings. */
   matmul?: () => Promise<Matmul>;
-  /** The matrices of the files that a path names (a glob, names joined by commas), one after another. */
-  readMatrices?: (path: string) => AsyncIterable<Float32Matrix>;
+  /** The one matrix of a file: centroids. */
+  readMatrix?: (path: string) => Promise<Float32Matrix>;
+  /** Matrices of the files that a path names (a glob, names joined by commas), in parts that can be held. */
+  readTargets?: (path: string) => AsyncIterable<Float32Matrix>;
   /** A file that a filter names: a block-list, centroids. Throws `UsageError` where it cannot be read. */
   readFile?: (path: string) => Promise<Uint8Array>;
 }

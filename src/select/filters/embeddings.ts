@@ -31,8 +31,8 @@ interface Tools {
 /** DataComp's `image_based`: the pool's centroid with the largest dot product is one that some target falls to. */
 export function imageBasedFilter(params: Params<'image_based'>, pool: Pool, env: SelectEnv): PoolFilter {
   return embeddingFilter(pool, env, params.slug, async ({ files, matmul, work }, { rest }) => {
-    const centroids = await oneMatrix(env, params.centroids);
-    const ids = await targetCentroids(matricesOf(env, params.targets), centroids, { matmul, ...work });
+    const centroids = await centroidsOf(env, params.centroids);
+    const ids = await targetCentroids(targetsOf(env, params.targets), centroids, { matmul, ...work });
     const { keep, ids: nearest } = await imageBased(files, centroids, ids, { matmul, only: rest, ...work });
     const found = { centroids: centroids.rows, centroids_of_targets: ids.length };
     return { ...judgedBy(keep, nearest, rest), found };
@@ -51,7 +51,7 @@ export function negClipLossFilter(params: Params<'negcliploss'>, pool: Pool, env
 /** NormSim of the rows that came in. */
 export function normSimFilter(params: Params<'normsim'>, pool: Pool, env: SelectEnv): PoolFilter {
   return embeddingFilter(pool, env, params.slug, async ({ files, matmul, work }, { rest }) => {
-    const targets = matricesOf(env, params.targets);
+    const targets = targetsOf(env, params.targets);
     const { scores } = await normSim(files, targets, { matmul, p: params.p, only: rest, ...work });
     return byScores(`normsim_${params.p}`, scores, params, rest);
   });
@@ -76,7 +76,7 @@ export function nearDuplicatesFilter(
     });
     const centroids =
       clusters === undefined
-        ? await oneMatrix(env, params.centroids!)
+        ? await centroidsOf(env, params.centroids!)
         : (await kMeans(files, { matmul, k: clusters, spherical: true, seed, only, ...part(0, 0.8) }))
             .centroids;
     const answer = await nearDuplicates(files, {
@@ -158,14 +158,12 @@ function judgedBy(flags: Uint8Array, ids: Int32Array, rest: RowMask): Judged {
   return { keep, unjudged };
 }
 
-async function* matricesOf(env: SelectEnv, path: string): AsyncIterable<Float32Matrix> {
-  if (env.readMatrices === undefined) throw new UsageError('matrices cannot be read here', { file: path });
-  yield* env.readMatrices(path);
+async function* targetsOf({ readTargets }: SelectEnv, path: string): AsyncIterable<Float32Matrix> {
+  if (readTargets === undefined) throw new UsageError('a target set cannot be read here', { file: path });
+  yield* readTargets(path);
 }
 
-async function oneMatrix(env: SelectEnv, path: string): Promise<Float32Matrix> {
-  const all: Float32Matrix[] = [];
-  for await (const matrix of matricesOf(env, path)) all.push(matrix);
-  if (all.length === 1) return all[0];
-  throw new UsageError(`one matrix of centroids is needed, there are ${all.length}`, { file: path });
+async function centroidsOf({ readMatrix }: SelectEnv, path: string): Promise<Float32Matrix> {
+  if (readMatrix === undefined) throw new UsageError('centroids cannot be read here', { file: path });
+  return readMatrix(path);
 }
