@@ -3,9 +3,11 @@
  * they throw. Nothing here prints or ends the process; what happens is told through `onEvent`.
  */
 export * from '../src/errors.ts';
+export type { Finding, FindingCode, FindingLevel } from '../src/metadata/findings.ts';
 export type { OnEvent, RunEvent } from '../src/run/events.ts';
 export { parseRecipe, type Recipe } from '../src/run/recipe.ts';
 export type { ScoreTotals } from '../src/run/totals.ts';
+export type { VerifyReport } from '../src/run/verify.ts';
 export type { Filter, FilterInput } from '../src/select/spec.ts';
 export type { ReshardReport } from '../src/subset/reshard.ts';
 export { VERSION } from '../src/version.ts';
@@ -23,5 +25,6 @@ export {
   describeSubsets,
   type SubsetsInfo,
 } from './jobs/subset.ts';
+export { type VerifyOptions, verifyFolders } from './jobs/verify.ts';
 export { listModels, type ModelRow } from './models/list.ts';
 export { pullModel, type ResolvedModel, resolveModel } from './models/resolve.ts';

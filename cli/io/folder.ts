@@ -204,6 +204,12 @@ export function temporaryName(name: string): string {
   return `.${stem}.${HOST}-${process.pid}-${randomBytes(6).toString('hex')}.tmp`;
 }
 
+/** Files of a directory that a run is writing, or left when it was killed. */
+export async function temporaryFiles(path: string): Promise<string[]> {
+  const names = await readdir(path).catch((error) => nothing<string[]>(error, path, []));
+  return names.filter((name) => TEMPORARY.test(name)).sort();
+}
+
 /** Removes the temporary files whose writer is gone. What cannot be removed is left: it harms nobody. */
 function sweep(path: string): void {
   let names: string[];

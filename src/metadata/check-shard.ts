@@ -68,7 +68,7 @@ export async function checkShard(
     if (stats === undefined) return undefined;
     checkCounts(label, shard, stats, parquet, findings);
     checkFingerprints(label, stats, run, parquet, findings);
-    await checkSkipped(folder, stats, files.has(names.skipped), findings);
+    if (options.embeddings) await checkSkipped(folder, stats, files.has(names.skipped), findings);
   }
   const checked: CheckedShard = { folder, shard, parquet, ...(stats === undefined ? {} : { stats }) };
   if (!options.embeddings) return checked;

@@ -8,7 +8,7 @@ import { isOutcomeFile, type PartRecord, readParts, readUnfinished } from './out
 import { RUN_FILE } from './run.ts';
 
 export interface CheckOptions {
-  /** Look into the npz's headers too. Default true. */
+  /** Look into the npz's headers and the lists of skipped samples too. Default true. */
   embeddings?: boolean;
   /** The folders are parts of which others are elsewhere: that is no finding. */
   asParts?: boolean;
