@@ -151,6 +151,20 @@ describe('merging metadata', () => {
   });
 });
 
+describe('selecting by parts', () => {
+  const select = (out: string, ...args: string[]) =>
+    cli(['select', ...args, '--fraction', '0.4', '--out', at(out), '--json']);
+
+  test('all parts side by side give the subset of the whole; one of them alone is refused', async () => {
+    expect((await select('by-whole.npy', at('whole'))).code).toBe(0);
+    expect((await select('by-parts.npy', ...parts)).code).toBe(0);
+    expect(await readFile(at('by-parts.npy'))).toEqual(await readFile(at('by-whole.npy')));
+    const refused = await select('by-part.npy', parts[0]);
+    expect(refused.code).toBe(1);
+    expect(refused.stderr).toContain('1 of 3 parts of a pool of 5 shards');
+  });
+});
+
 describe('merging resharded samples', () => {
   const reshard = async (out: string, ...args: string[]) =>
     cli(['reshard', pool, '--subset', at('subset.npy'), '--out', out, '--quiet', ...args]);
