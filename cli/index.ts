@@ -11,6 +11,7 @@ export type { VerifyReport } from '../src/run/verify.ts';
 export type { Filter, FilterInput } from '../src/select/spec.ts';
 export type { ReshardReport } from '../src/subset/reshard.ts';
 export { VERSION } from '../src/version.ts';
+export { type CentroidsOptions, type CentroidsTotals, trainCentroids } from './jobs/centroids.ts';
 export { type FilterOptions, type FilterTotals, filterShards } from './jobs/filter.ts';
 export { type MergeOptions, type MergeTotals, mergeParts } from './jobs/merge.ts';
 export { type RecipeOptions, runRecipe } from './jobs/recipe.ts';

@@ -19,6 +19,7 @@ const COMMANDS: { [name: string]: () => Promise<(context: Context) => Command> }
   filter: async () => (await import('./commands/filter.ts')).filterCommand,
   score: async () => (await import('./commands/score.ts')).scoreCommand,
   select: async () => (await import('./commands/select.ts')).selectCommand,
+  centroids: async () => (await import('./commands/centroids.ts')).centroidsCommand,
   reshard: async () => (await import('./commands/reshard.ts')).reshardCommand,
   subset: async () => (await import('./commands/subset.ts')).subsetCommand,
   merge: async () => (await import('./commands/merge.ts')).mergeCommand,

@@ -12,6 +12,14 @@ export function positiveInteger(text: string): number {
   return n;
 }
 
+export function wholeNumber(text: string): number {
+  const n = Number(text);
+  if (!/^\d+$/.test(text) || !Number.isSafeInteger(n)) {
+    throw new InvalidArgumentError('It must be a whole number, 0 or more.');
+  }
+  return n;
+}
+
 /** `1000`, `250MB`, `3GB`, `2GiB`. */
 export function byteCount(text: string): number {
   const match = /^(\d+(?:\.\d+)?)\s*(k|M|G|T)?(i)?B?$/.exec(text);

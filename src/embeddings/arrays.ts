@@ -1,6 +1,7 @@
 /** Matrices in files that people hand in (centroids, targets): `.npy`, `.npz`, and torch's `.pt`, known by content. */
 import { MetadataError } from '../errors.ts';
-import { isNpy } from '../metadata/npy.ts';
+import type { Folder } from '../io/bytes.ts';
+import { isNpy, npyHeader } from '../metadata/npy.ts';
 import { matrixHeader, matrixValues } from '../metadata/npy-matrix.ts';
 import { openNpz } from '../metadata/npz.ts';
 import { type RangedFile, readDirectory } from '../metadata/zip.ts';
@@ -112,3 +113,25 @@ async function openZip(file: RangedFile, name: string): Promise<ArraySource> {
   }
   return { arrays, read: (array, rows) => npz.matrix(array, rows) };
 }
+
+/** Writes a matrix as NumPy's `np.save` writes it, float32. Throws `OutputError`. */
+export async function writeMatrix(
+  folder: Folder,
+  name: string,
+  { rows, dim, data }: Float32Matrix,
+): Promise<void> {
+  const sink = await folder.create(name);
+  try {
+    await sink.write(npyHeader("'<f4'", [rows, dim]));
+    const bytes = new Uint8Array(data.buffer, data.byteOffset, rows * dim * 4);
+    for (let at = 0; at < bytes.length; at += WRITE_BYTES)
+      await sink.write(bytes.subarray(at, at + WRITE_BYTES));
+    await sink.commit();
+  } catch (error) {
+    await sink.abort();
+    throw error;
+  }
+}
+
+/** Bytes a write: the file is not built a second time in memory. */
+const WRITE_BYTES = 1 << 22;

@@ -1,4 +1,4 @@
-import { MetadataError } from '../errors.ts';
+import { MetadataError, UsageError } from '../errors.ts';
 import type { Folder } from '../io/bytes.ts';
 import { clipGroup } from '../metadata/columns.ts';
 import { inspectFolder, readStats } from '../metadata/folder.ts';
@@ -59,6 +59,34 @@ async function checkShape(npz: Npz, array: string, rows: number, name: string): 
       hint: 'The two files do not belong together; write or fetch both again',
     });
   }
+}
+
+/** The models whose embeddings a file's npz has; none where there is no npz. */
+export async function slugsIn(folder: Folder, shard: string): Promise<string[]> {
+  if (!(await folder.has(`${shard}.npz`))) return [];
+  const { names } = await openNpz(await folder.open(`${shard}.npz`), `${folder.label}/${shard}.npz`);
+  return names.filter((name) => name.endsWith('_img')).map((name) => name.slice(0, -'_img'.length));
+}
+
+/** The model that is meant where none is named: the only one of the first file. Throws `UsageError` with the choices. */
+export async function chooseSlug(folders: readonly Folder[]): Promise<string> {
+  for (const folder of folders) {
+    const [shard] = (await inspectFolder(folder)).shards;
+    if (shard === undefined) continue;
+    const slugs = await slugsIn(folder, shard);
+    if (slugs.length === 1) return slugs[0];
+    throw new UsageError(
+      slugs.length === 0 ? 'there are no embeddings' : 'there are embeddings of several models',
+      {
+        file: `${folder.label}/${shard}.npz`,
+        hint:
+          slugs.length === 0
+            ? 'Score with embeddings (without --no-embeddings), or fetch the npz files of the metadata too'
+            : `Name one with --slug: ${slugs.join(', ')}`,
+      },
+    );
+  }
+  throw new MetadataError('no metadata here: no .parquet file', { file: folders[0]?.label });
 }
 
 /**
