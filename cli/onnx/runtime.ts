@@ -82,15 +82,21 @@ async function runOnce(
 }
 
 function toOrt(tensor: Tensor): ort.Tensor {
-  return tensor.type === 'float32'
-    ? new ort.Tensor('float32', tensor.data, tensor.dims)
-    : new ort.Tensor('int32', tensor.data, tensor.dims);
+  switch (tensor.type) {
+    case 'float32':
+      return new ort.Tensor('float32', tensor.data, tensor.dims);
+    case 'int32':
+      return new ort.Tensor('int32', tensor.data, tensor.dims);
+    case 'int64':
+      return new ort.Tensor('int64', tensor.data, tensor.dims);
+  }
 }
 
 function fromOrt(tensor: ort.Tensor): Tensor {
   const { data, dims } = tensor;
   if (data instanceof Float32Array) return { type: 'float32', dims, data };
   if (data instanceof Int32Array) return { type: 'int32', dims, data };
+  if (data instanceof BigInt64Array) return { type: 'int64', dims, data };
   throw new Error(`an answer has the type ${tensor.type}`);
 }
 
