@@ -89,20 +89,24 @@ export function isZeroBlock(block: Uint8Array): boolean {
 
 /** Some old tars summed signed bytes, so both sums count (GNU tar manual). */
 export function checksumHolds(block: Uint8Array): boolean {
-  let sum = 0;
-  let high = 0;
-  for (let i = 0; i < BLOCK; i += 1) {
-    const byte = i >= FIELD.checksum[0] && i < FIELD.checksum[1] ? 0x20 : block[i];
-    sum += byte;
-    high += byte >> 7;
-  }
+  const [start, end] = FIELD.checksum;
+  let sum = 0x20 * (end - start);
+  for (let i = 0; i < start; i += 1) sum += block[i];
+  for (let i = end; i < BLOCK; i += 1) sum += block[i];
   const said = readNumber(block, FIELD.checksum);
-  return said === sum || said === sum - 256 * high;
+  if (said === sum) return true;
+  let high = 0;
+  for (let i = 0; i < BLOCK; i += 1) if (i < start || i >= end) high += block[i] >> 7;
+  return said === sum - 256 * high;
 }
+
+const USTAR = 'ustar';
 
 /** Whether the block carries ustar's or GNU's magic; V7 archives have none. */
 export function hasMagic(block: Uint8Array): boolean {
-  return latin(block, FIELD.magic[0], FIELD.magic[0] + 5) === 'ustar';
+  const at = FIELD.magic[0];
+  for (let i = 0; i < USTAR.length; i += 1) if (block[at + i] !== USTAR.charCodeAt(i)) return false;
+  return true;
 }
 
 export function readHeader(block: Uint8Array): Header {
@@ -161,10 +165,8 @@ export function readNumber(block: Uint8Array, [start, end]: readonly [number, nu
 /** A text field, up to its first NUL. */
 export function readText(block: Uint8Array, [start, end]: readonly [number, number]): string {
   let stop = start;
-  let isAscii = true;
-  for (; stop < end && block[stop] !== 0; stop += 1) if (block[stop] > 0x7f) isAscii = false;
-  if (isAscii) return latin(block, start, stop);
-  return decodeName(block.subarray(start, stop));
+  while (stop < end && block[stop] !== 0) stop += 1;
+  return stop === start ? '' : decodeName(block.subarray(start, stop));
 }
 
 const strict = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });

@@ -113,7 +113,8 @@ class Members {
         else this.#globals = { ...this.#globals, ...extension };
         if (extensions.length === 0) offset = this.#reader.offset;
       } else {
-        return this.#entry(header, Object.assign({}, this.#globals, ...extensions), offset);
+        const extension = extensions.length === 0 ? this.#globals : Object.assign({}, this.#globals, ...extensions);
+        return this.#entry(header, extension, offset);
       }
     }
     throw this.#error(

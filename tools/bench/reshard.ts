@@ -2,7 +2,7 @@
  * MB a second of `shardsieve reshard` and of DataComp's resharder.py: the same shards and subset, fresh processes,
  * alternating, order reversed each round. Medians and the peak memory of all processes of a side together.
  *
- *   node tools/bench/reshard.ts --python PYTHON --datacomp CHECKOUT [--shards 4] [--samples 2000] [--keep 0.3] [--rounds 3]
+ *   npm run build && node tools/bench/reshard.ts --python PYTHON --datacomp CHECKOUT [--shards 4] [--samples 2000] [--keep 0.3] [--rounds 3]
  *
  * The pool is made anew, seeded: JPEG-sized members of 40 KB (their content is never looked at), captions, and
  * img2dataset's JSON. PYTHON needs webdataset 0.2.48, pysimdjson, img2dataset, opencv, cloudpathlib, pyarrow. MB are
@@ -107,7 +107,7 @@ async function shardsieve(out: string): Promise<Round> {
   const node = process.execPath;
   const run = await timed([
     node,
-    'cli/main.ts',
+    'cli/shardsieve.js',
     'reshard',
     pool,
     '--subset',
