@@ -19,6 +19,7 @@ export type { Session, SessionFactory, Tensor } from './onnx/session.ts';
 export { type ScoredShard, type ScoreModel, type ScoreShardOptions, scoreShard } from './score/shard.ts';
 export { type Selection, selectSubset } from './select/select.ts';
 export { parseSubset, writeSubset } from './subset/npy.ts';
+export { type RemoveReport, removeSamples } from './subset/remove.ts';
 export { type ReshardReport, reshard } from './subset/reshard.ts';
 export { UidSet } from './subset/uid-set.ts';
 export { readTar, type TarEntry } from './tar/reader.ts';

@@ -5,12 +5,14 @@ import type { OnEvent } from '../../src/run/events.ts';
 import type { NamedSource } from '../../src/run/score-job.ts';
 import { readSubset } from '../../src/subset/npy.ts';
 import { type ReshardReport, reshard } from '../../src/subset/reshard.ts';
+import { shardNumber } from '../../src/subset/shard-names.ts';
 import { UidSet } from '../../src/subset/uid-set.ts';
 import { openFolder } from '../io/folder.ts';
 import { gunzipNode } from '../io/gunzip.ts';
+import { type FaceFlags, openFaces } from './faces.ts';
 import { openShards, type Shards } from './shards.ts';
 
-export interface ReshardOptions extends Shards {
+export interface ReshardOptions extends Shards, FaceFlags {
   /** The subset file: `u8,u8` npy, or raw 16-byte records. */
   subset: string;
   out: string;
@@ -24,6 +26,18 @@ export interface ReshardOptions extends Shards {
   shardBytes?: number;
   /** Python's `str.format` syntax, `{:08d}.tar` by default. */
   shardFormat?: string;
+  /** Number of the first output shard, 0 by default. */
+  outputFirstShard?: number;
+  /** Read only the shards whose names have numbers from this one on, and so many numbers. */
+  firstShard?: number;
+  numShards?: number;
+  /** Samples in the shuffle buffer, 0 (none) by default, and its seed. */
+  shuffleBuffer?: number;
+  seed?: number;
+  /** Write into a folder that is not Shardsieve's. */
+  overwrite?: boolean;
+  /** Count everything and write nothing. */
+  dryRun?: boolean;
   /** Read only these of the shards, by base name. */
   only?: ReadonlySet<string>;
   onEvent?: OnEvent;
@@ -37,11 +51,14 @@ export interface ReshardOptions extends Shards {
 export async function reshardShards(options: ReshardOptions): Promise<ReshardReport> {
   const onEvent = options.onEvent ?? (() => {});
   const { only } = options;
-  const sources = (await openShards(options)).filter(({ shard }) => only?.has(shard) ?? true);
+  const opened = inRange(await openShards(options), options);
+  const sources = opened.filter(({ shard }) => only?.has(shard) ?? true);
   await refuseOwnInputs(sources, options.out);
   const subset = new UidSet(
     await readSubset(openFolder(dirname(options.subset), { readOnly: true }), basename(options.subset)),
   );
+  const files = sources.map(({ source }) => source.name);
+  const faces = await openFaces(options, subset, files);
   let total: number | undefined = 0;
   for (const { source } of sources) {
     // A missing input is named when its turn comes.
@@ -52,14 +69,11 @@ export async function reshardShards(options: ReshardOptions): Promise<ReshardRep
     total = total === undefined || size === undefined ? undefined : total + size;
   }
   onEvent({ type: 'plan', shards: sources.length, pending: sources.length, reused: 0, bytes: total });
-  const { uid, names, shardSize, shardBytes, shardFormat, signal } = options;
-  return reshard(sources, subset, openFolder(options.out), {
-    uid,
-    names,
-    shardSize,
-    shardBytes,
-    shardFormat,
-    signal,
+  const { uid, names, shardSize, shardBytes, shardFormat, outputFirstShard, signal } = options;
+  const { shuffleBuffer, seed, overwrite, dryRun } = options;
+  return reshard(sources, subset, openFolder(options.out, { readOnly: dryRun }), {
+    ...{ uid, names, shardSize, shardBytes, shardFormat, outputFirstShard, signal },
+    ...{ shuffleBuffer, seed, overwrite, dryRun, faces },
     gunzip: gunzipNode,
     onSample: (kept) => onEvent({ type: 'sample', outcome: kept ? 'scored' : 'skipped' }),
     onBytes: (bytes) => onEvent({ type: 'bytes', bytes }),
@@ -70,6 +84,25 @@ export async function reshardShards(options: ReshardOptions): Promise<ReshardRep
         state: error === undefined ? 'done' : error.problem === 'truncated' ? 'truncated' : 'failed',
         ...(error === undefined ? {} : { message: error.message }),
       }),
+  });
+}
+
+/** DataComp's `--first-shard` and `--num-shards`: by the numbers in the names, in which gaps are normal. */
+function inRange(
+  sources: NamedSource[],
+  { firstShard, numShards }: Pick<ReshardOptions, 'firstShard' | 'numShards'>,
+): NamedSource[] {
+  if (firstShard === undefined && numShards === undefined) return sources;
+  const first = firstShard ?? 0;
+  const end = first + (numShards ?? Number.POSITIVE_INFINITY);
+  const chosen = sources.filter(({ source, shard }) => {
+    const number = shardNumber(shard);
+    if (number !== undefined) return number >= first && number < end;
+    throw new UsageError('shards are to be chosen by number, and this name has none', { shard: source.name });
+  });
+  if (chosen.length > 0) return chosen;
+  throw new UsageError(`none of the ${sources.length} shards has a number from ${first} to ${end - 1}`, {
+    hint: 'The numbers are those in the names of the files',
   });
 }
 

@@ -1,7 +1,7 @@
 import type { ScoreTotals } from '../../src/run/totals.ts';
 import type { ReshardReport } from '../../src/subset/reshard.ts';
 import type { SelectTotals } from '../jobs/select.ts';
-import { bytes, count, duration, percent, plural, rate } from './format.ts';
+import { count, duration, percent, plural, rate } from './format.ts';
 import { funnelLines } from './funnel.ts';
 
 /** What a run did, for machines (`--json`, one object) and for people (lines). */
@@ -53,26 +53,6 @@ export function selectSummary(totals: SelectTotals, seconds: number) {
     overlap: totals.overlap,
     ...(totals.spreads === undefined ? {} : { spreads: totals.spreads }),
     subset: { uids: totals.written, distinct: totals.distinct, repeats: totals.repeats },
-    seconds: round(seconds),
-  };
-}
-
-export function reshardSummary(report: ReshardReport, seconds: number) {
-  const failures = report.inputs.flatMap(({ shard, error }) =>
-    error === undefined ? [] : [{ shard, problem: error.problem, message: error.message }],
-  );
-  return {
-    seen: report.seen,
-    kept: report.kept,
-    dropped: report.dropped,
-    written: report.written,
-    renamed: report.renamed,
-    unsafe_names: report.unsafe,
-    damaged: report.damaged,
-    no_uid: report.noUid,
-    not_found: report.notFound,
-    shards: { written: report.shards.length, failed: failures.length },
-    ...(failures.length > 0 ? { failures } : {}),
     seconds: round(seconds),
   };
 }
@@ -134,25 +114,6 @@ export function selectLines(totals: SelectTotals): string[] {
     `${plural(totals.written, 'uid')} in the subset, ${plural(totals.repeats, 'repeat')} among the kept rows`,
   );
   return [...totals.notes, ...(steps.length > 1 ? funnelLines(totals) : []), ...lines];
-}
-
-export function reshardLines(report: ReshardReport): string[] {
-  const size = report.shards.reduce((sum, shard) => sum + shard.bytes, 0);
-  const lines = [
-    `${plural(report.written, 'sample')} written to ${plural(report.shards.length, 'shard')}, ${bytes(size)}; ${count(report.dropped)} dropped`,
-  ];
-  if (report.renamed > 0) lines.push(`${plural(report.renamed, 'sample')} renamed, as their key was taken`);
-  if (report.unsafe > 0) lines.push(`${plural(report.unsafe, 'sample')} renamed, as their names were unsafe`);
-  for (const [reason, n] of Object.entries(report.damaged)) {
-    lines.push(`${plural(n, 'sample')} of the subset left out: ${reason}`);
-  }
-  if (report.notFound.count > 0) {
-    lines.push(
-      `${plural(report.notFound.count, 'uid')} not found in the shards: ${report.notFound.first.join(', ')}`,
-    );
-  }
-  for (const { error } of report.inputs) if (error !== undefined) lines.push(`  ${error.message}`);
-  return lines;
 }
 
 export function speed(samples: number, seconds: number): string {

@@ -1,4 +1,4 @@
-import { OutputError } from '../errors.ts';
+import { OutputError, UsageError } from '../errors.ts';
 import type { Folder, Sink } from '../io/bytes.ts';
 import { writeFile } from '../metadata/folder.ts';
 import { parseJsonObject } from '../metadata/json.ts';
@@ -33,11 +33,14 @@ export interface ShardWriterOptions {
   shardSize: number;
   /** Bytes a shard, at most, but for a single sample that is larger. */
   shardBytes: number;
+  /** Number of the first shard, 0 by default. */
+  firstShard?: number;
 }
 
-const META = 'meta.json';
-const SIZES = 'sizes.json';
-const CREATED_BY = 'shardsieve';
+export const META = 'meta.json';
+export const SIZES = 'sizes.json';
+export const SAMPLE_IDS = 'sample_ids.npy';
+export const CREATED_BY = 'shardsieve';
 
 /** Throws `OutputError` where the folder is not empty and not Shardsieve's, unless `overwrite`. */
 export async function prepareOutput(folder: Folder, names: ShardNames, overwrite: boolean): Promise<void> {
@@ -46,20 +49,31 @@ export async function prepareOutput(folder: Folder, names: ShardNames, overwrite
   const isOurs = meta?.['created_by'] === CREATED_BY;
   if (files.length > 0 && !isOurs && !overwrite) {
     throw new OutputError(`${folder.label} is not empty, and Shardsieve did not write it`, {
-      hint: 'Choose a new or an empty folder',
+      hint: 'Choose a new or an empty folder, or add --overwrite to write between what is there',
     });
   }
   await writeFile(folder, META, encode({ created_by: CREATED_BY, complete: false }));
-  const earlier =
-    isOurs && typeof meta?.['output_shard_format'] === 'string' ? meta['output_shard_format'] : names.format;
-  const known = [names, parseShardFormat(earlier)];
+  const known = [names, ...formatOf(meta)];
   for (const file of files) {
     const shard = file.replace(/_stats\.json$/, '.tar');
-    if (file === SIZES || known.some(({ matches }) => matches(shard))) await folder.remove(file);
+    const isOld = file === SIZES || file === SAMPLE_IDS || known.some(({ matches }) => matches(shard));
+    if (isOld) await folder.remove(file);
   }
 }
 
-async function readMeta(folder: Folder): Promise<{ [field: string]: unknown } | undefined> {
+/** How the shards are named that lie there; DataComp's resharder writes down the same field. */
+function formatOf(meta: { [field: string]: unknown } | undefined): ShardNames[] {
+  const format = meta?.['output_shard_format'];
+  if (typeof format !== 'string') return [];
+  try {
+    return [parseShardFormat(format)];
+  } catch (error) {
+    if (error instanceof UsageError) return [];
+    throw error;
+  }
+}
+
+export async function readMeta(folder: Folder): Promise<{ [field: string]: unknown } | undefined> {
   const bytes = await folder.read(META);
   if (!bytes) return undefined;
   try {
@@ -97,7 +111,8 @@ export class ShardWriter {
 
   async write(key: string, members: readonly OutputMember[]): Promise<void> {
     if (!this.#open) {
-      const sink = await this.#folder.create(this.#options.names.name(this.shards.length));
+      const number = (this.#options.firstShard ?? 0) + this.shards.length;
+      const sink = await this.#folder.create(this.#options.names.name(number));
       this.#open = { sink, tar: new TarWriter(sink), keys: new Set(), samples: 0 };
     }
     for (const { name, bytes, mtime } of members) await this.#open.tar.add(name, bytes, { mtime });
@@ -105,10 +120,10 @@ export class ShardWriter {
     this.#open.samples++;
   }
 
-  /** Closes the last shard and writes `sizes.json` and `meta.json`. */
-  async finish(counts: { processed: number; complete: boolean }): Promise<void> {
+  /** Closes the last shard and writes `sizes.json` and `meta.json`; `more` goes into the latter. */
+  async finish(counts: { processed: number; complete: boolean; more?: Fields }): Promise<void> {
     await this.#close();
-    const { names, shardSize, shardBytes } = this.#options;
+    const { names, shardSize, shardBytes, firstShard = 0 } = this.#options;
     const output_count = this.shards.reduce((sum, { samples }) => sum + samples, 0);
     await writeFile(
       this.#folder,
@@ -127,6 +142,8 @@ export class ShardWriter {
         output_count,
         shard_size: shardSize,
         shard_bytes: shardBytes,
+        ...(firstShard > 0 ? { output_first_shard: firstShard } : {}),
+        ...counts.more,
       }),
     );
   }
@@ -149,6 +166,10 @@ export class ShardWriter {
   }
 }
 
-function encode(value: { [field: string]: string | number | boolean }): Uint8Array {
+export interface Fields {
+  [field: string]: string | number | boolean;
+}
+
+export function encode(value: { readonly [field: string]: unknown }): Uint8Array {
   return new TextEncoder().encode(`${JSON.stringify(value, null, 2)}\n`);
 }

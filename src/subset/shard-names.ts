@@ -44,3 +44,9 @@ export function parseShardFormat(format: string): ShardNames {
 function literal(text: string): string {
   return text.replaceAll(/[.]/g, '\\.');
 }
+
+/** The number in a shard's base name: the last run of digits, as the reference's formats place it. */
+export function shardNumber(base: string): number | undefined {
+  const digits = /(\d+)\D*$/.exec(base)?.[1];
+  return digits === undefined ? undefined : Number(digits);
+}

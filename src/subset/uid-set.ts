@@ -44,16 +44,24 @@ export class UidSet {
 
   /** Index of the first entry of a uid, or −1. */
   find(uid: string): number {
-    if (!parseUidText(uid, this.#wanted, 0)) return -1;
-    const bucket = this.#wanted[1] >>> 16;
+    return parseUidText(uid, this.#wanted, 0) ? this.#find(this.#wanted, 0) : -1;
+  }
+
+  /** `find` for the uid at an index of other uids. */
+  findIn(uids: Uids, index: number): number {
+    return this.#find(wordsOf(uids), index);
+  }
+
+  #find(wanted: Uint32Array, at: number): number {
+    const bucket = wanted[4 * at + 1] >>> 16;
     let low = this.#starts[bucket];
     let high = this.#starts[bucket + 1];
     while (low < high) {
       const middle = (low + high) >>> 1;
-      if (compareUids(this.#words, middle, this.#wanted, 0) < 0) low = middle + 1;
+      if (compareUids(this.#words, middle, wanted, at) < 0) low = middle + 1;
       else high = middle;
     }
-    return low < this.size && compareUids(this.#words, low, this.#wanted, 0) === 0 ? low : -1;
+    return low < this.size && compareUids(this.#words, low, wanted, at) === 0 ? low : -1;
   }
 
   /** 32 lower-case hex digits of the entry at an index. */

@@ -113,7 +113,8 @@ class Members {
         else this.#globals = { ...this.#globals, ...extension };
         if (extensions.length === 0) offset = this.#reader.offset;
       } else {
-        const extension = extensions.length === 0 ? this.#globals : Object.assign({}, this.#globals, ...extensions);
+        const extension =
+          extensions.length === 0 ? this.#globals : Object.assign({}, this.#globals, ...extensions);
         return this.#entry(header, extension, offset);
       }
     }

@@ -154,7 +154,8 @@ function captionOf(sample: RawSample, json: JsonObject | undefined, options: Pai
   throw new SampleError('no_caption', `${where}${why}`, { key });
 }
 
-function jsonOf(sample: RawSample, options: PairOptions): JsonObject | undefined {
+/** The sample's JSON, `undefined` where it has none. Throws `SampleError` `bad_json`. */
+export function jsonOf(sample: RawSample, options: Pick<PairOptions, 'caps'> = {}): JsonObject | undefined {
   const member = memberNamed(sample, 'json');
   if (member === undefined) return undefined;
   const bytes = unpacked(sample, member, options.caps?.text ?? DEFAULT_CAPS.text);

@@ -13,7 +13,7 @@
 import { ShardError, type SkipReason } from '../errors.ts';
 import { type Gunzip, maybeGunzip } from '../io/gunzip.ts';
 import type { ChunkPool } from '../io/pool.ts';
-import { quoteName } from '../tar/format.ts';
+import { padding, quoteName } from '../tar/format.ts';
 import { readTar, type TarEntry } from '../tar/reader.ts';
 import { SeenKeys } from './keys.ts';
 import { isMetaName, splitMemberName } from './names.ts';
@@ -52,6 +52,11 @@ export interface RawSample {
   problem?: { reason: SkipReason; detail: string };
   /** Of the first member's header, in the unpacked tar. */
   offset: number;
+  /**
+   * `[start, end)` of its members in the unpacked tar, headers and padding included, also of those that are missing
+   * from `members`; one range, unless members that are no sample's lie between.
+   */
+  ranges: [number, number][];
 }
 
 /** Members that belong to no sample, by kind. */
@@ -136,7 +141,7 @@ class Group {
   #bytes = 0;
 
   constructor(key: string, offset: number, caps: Caps) {
-    this.sample = { key, members: [], offset };
+    this.sample = { key, members: [], offset, ranges: [] };
     this.#caps = caps;
   }
 
@@ -146,7 +151,11 @@ class Group {
 
   /** Reads the member, or says why not; what is not read is skipped by the tar reader. */
   async add(entry: TarEntry, ext: string): Promise<void> {
-    const { members } = this.sample;
+    const { members, ranges } = this.sample;
+    const end = entry.dataOffset + entry.size + padding(entry.size);
+    const last = ranges.at(-1);
+    if (last?.[1] === entry.offset) last[1] = end;
+    else ranges.push([entry.offset, end]);
     const cap = isText(ext) ? this.#caps.text : this.#caps.member;
     if (this.#extensions.has(ext)) {
       this.fail('repeated_member', `${quoteName(entry.name)}: its extension was there before in this sample`);

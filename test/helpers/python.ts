@@ -10,10 +10,12 @@ import type { MemoryFolder } from './memory-folder.ts';
  *
  * - `SHARDSIEVE_PYTHON`: tools/oracle/requirements.txt
  * - `SHARDSIEVE_TRAIN_PYTHON`: the same with webdataset 0.2.86, the newest that open_clip 3.3.0's loader works with
+ * - `SHARDSIEVE_RESHARD_PYTHON`: tools/oracle/requirements-reshard.txt, which DataComp's resharder runs with
  * - `SHARDSIEVE_DATACOMP`: a checkout of github.com/mlfoundations/datacomp
  */
 export const PYTHON = process.env['SHARDSIEVE_PYTHON'];
 export const TRAIN_PYTHON = process.env['SHARDSIEVE_TRAIN_PYTHON'];
+export const RESHARD_PYTHON = process.env['SHARDSIEVE_RESHARD_PYTHON'];
 export const DATACOMP = process.env['SHARDSIEVE_DATACOMP'];
 
 /** Runs a script of tools/oracle and returns what it printed. */

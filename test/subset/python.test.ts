@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto';
+import { join } from 'node:path';
 import sharp from 'sharp';
 import { describe, expect, it } from 'vitest';
 import { memorySource } from '../../src/io/memory.ts';
@@ -6,9 +7,10 @@ import { parseUidText, type Uids, wordsOf } from '../../src/select/uids.ts';
 import { reshard } from '../../src/subset/reshard.ts';
 import { UidSet } from '../../src/subset/uid-set.ts';
 import { MemoryFolder } from '../helpers/memory-folder.ts';
-import { onDisk, oracle, PYTHON, TRAIN_PYTHON } from '../helpers/python.ts';
+import { DATACOMP, onDisk, oracle, PYTHON, RESHARD_PYTHON, TRAIN_PYTHON } from '../helpers/python.ts';
 import { type Members, makeTar } from '../helpers/shards.ts';
 import { makeUid } from '../helpers/tables.ts';
+import { filesOf, scratch } from '../helpers/tmp.ts';
 
 const long = `${'folder/'.repeat(30)}naïve 猫`;
 
@@ -69,5 +71,18 @@ describe.skipIf(TRAIN_PYTHON === undefined)(
         trained: true,
       });
     }, 300_000);
+  },
+);
+
+describe.skipIf(RESHARD_PYTHON === undefined || DATACOMP === undefined)(
+  'resharded by DataComp (SHARDSIEVE_RESHARD_PYTHON and SHARDSIEVE_DATACOMP name none)',
+  () => {
+    it('gives the goldens that test/subset/datacomp.test.ts compares with', async () => {
+      const out = await scratch();
+      oracle(RESHARD_PYTHON!, 'reshard_goldens.py', DATACOMP!, out);
+      expect(await filesOf(out)).toEqual(
+        await filesOf(join(import.meta.dirname, '../fixtures/subset/datacomp')),
+      );
+    }, 120_000);
   },
 );

@@ -172,6 +172,61 @@ describe('resharding', () => {
   });
 });
 
+describe('shuffling', () => {
+  const many = async () =>
+    Promise.all(
+      ['0', '1', '2'].map((shard, s) =>
+        input(shard, ...Array.from({ length: 10 }, (_, i) => makeSample(`s${s}k${i}`, makeUid(s * 10 + i)))),
+      ),
+    );
+  const uids = Array.from({ length: 30 }, (_, i) => makeUid(i));
+
+  it('gives every sample once, whole, in another order that the seed decides', async () => {
+    const straight = await run(await many(), uids);
+    const first = await run(await many(), uids, { shuffleBuffer: 8, seed: 1 });
+    const again = await run(await many(), uids, { shuffleBuffer: 8, seed: 1 });
+    const other = await run(await many(), uids, { shuffleBuffer: 8, seed: 2 });
+    const names = await Promise.all(
+      [straight, first, other].map(({ folder }) => keys(folder, '00000000.tar')),
+    );
+    expect(names[1]).not.toEqual(names[0]);
+    expect(names[1]).not.toEqual(names[2]);
+    expect(again.folder.files).toEqual(first.folder.files);
+    expect(await members(first.folder, '00000000.tar')).toEqual(
+      await members(straight.folder, '00000000.tar'),
+    );
+    expect(JSON.parse(first.folder.text('meta.json'))).toMatchObject({ shuffle_buffer: 8, seed: 1 });
+    expect(first.report).toMatchObject({ kept: 30, written: 30 });
+  });
+});
+
+describe('a dry run', () => {
+  it('counts what a run does, and changes nothing', async () => {
+    const real = await run(await pool(), [a, b, d, e], { shardSize: 3 });
+    const folder = new MemoryFolder();
+    const { report } = await run(await pool(), [a, b, d, e], { shardSize: 3, dryRun: true }, folder);
+    expect(report).toEqual(real.report);
+    expect(folder.log).toEqual(['list']);
+    expect(folder.files.size).toBe(0);
+  });
+
+  it('refuses what a run would refuse', async () => {
+    const folder = new MemoryFolder('out', { 'photo.jpg': 'x' });
+    await expect(run(await pool(), [a], { dryRun: true }, folder)).rejects.toThrow(OutputError);
+  });
+});
+
+describe('the number of the first output shard', () => {
+  it('is where the names begin, so that parts lie side by side', async () => {
+    const { folder } = await run(await pool(), [a, b, d], { shardSize: 2, outputFirstShard: 5 });
+    expect(Object.keys(JSON.parse(folder.text('sizes.json')))).toEqual(['00000005.tar', '00000006.tar']);
+    expect(JSON.parse(folder.text('meta.json'))).toMatchObject({
+      output_first_shard: 5,
+      output_shard_count: 2,
+    });
+  });
+});
+
 describe('the files beside the shards', () => {
   it('are what the training loaders read', async () => {
     const { folder, report } = await run(await pool(), [a, b, c, d, e], { shardSize: 2 });
@@ -183,6 +238,7 @@ describe('the files beside the shards', () => {
       '00000002.tar',
       '00000002_stats.json',
       'meta.json',
+      'sample_ids.npy',
       'sizes.json',
     ]);
     expect(JSON.parse(folder.text('sizes.json'))).toEqual({

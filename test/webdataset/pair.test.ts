@@ -11,6 +11,7 @@ function sample(members: { [ext: string]: Content }, key = 'dir/0001'): RawSampl
   return {
     key,
     offset: 0,
+    ranges: [],
     members: Object.entries(members).map(([ext, content]) => ({
       ext,
       name: `${key}.${ext}`,
