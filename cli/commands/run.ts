@@ -11,14 +11,8 @@ import { repeated, SHARED } from '../options.ts';
 import { packageRoot } from '../package-root.ts';
 import { printRecipe, readRecipe } from '../recipes/file.ts';
 import { duration } from '../ui/format.ts';
-import {
-  reshardLines,
-  reshardSummary,
-  scoreLines,
-  scoreSummary,
-  selectLines,
-  selectSummary,
-} from '../ui/report.ts';
+import { scoreLines, scoreSummary, selectLines, selectSummary } from '../ui/report.ts';
+import { reshardLines, reshardSummary } from '../ui/reshard-report.ts';
 import { StepProgress } from '../ui/step-progress.ts';
 import { openTerminal } from '../ui/terminal.ts';
 import type { CommonFlags, Context } from './context.ts';
