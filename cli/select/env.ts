@@ -1,15 +1,18 @@
 import { readFile } from 'node:fs/promises';
-import { basename, dirname } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 import { glob, isDynamicPattern } from 'tinyglobby';
 import { readMatrix, readTargets } from '../../src/embeddings/arrays.ts';
 import { messageOf, UsageError } from '../../src/errors.ts';
 import type { SelectEnv } from '../../src/select/env.ts';
 import { openFolder } from '../io/folder.ts';
+import { packageRoot } from '../package-root.ts';
 
 /** What selecting takes from Node. Nothing is loaded before a filter asks for it. */
 export function createSelectEnv(): SelectEnv {
   return {
     matmul: async () => (await import('../onnx/matmul.ts')).nodeMatmul(),
+    entities: async () =>
+      new Uint8Array(await readFile(join(packageRoot(), 'assets/wordnet/entities.txt.gz'))),
     readMatrix: async (path) => readMatrix(await ranged(path), path),
     async *readTargets(path) {
       const files = [];

@@ -13,6 +13,7 @@ import {
 import { languageFilter } from './filters/language.ts';
 import { lengthFilter, sizeFilter } from './filters/rows.ts';
 import { scoreFilter } from './filters/score.ts';
+import { textBasedFilter } from './filters/text-based.ts';
 import { uniqueFilter } from './filters/unique.ts';
 import { whereFilter } from './filters/where.ts';
 import { parseFilters } from './parse.ts';
@@ -59,6 +60,10 @@ async function leaf(filter: Filter, pool: Pool, env: SelectEnv): Promise<RowFilt
   if ('size' in filter) {
     pool.require('original_width');
     return needing(pool, 'original_height', () => sizeFilter(filter.size));
+  }
+  if ('text_based' in filter) {
+    pool.require('text');
+    return textBasedFilter(env);
   }
   if ('where' in filter) return whereFilter(filter.where, env);
   if ('block' in filter) return blockFilter(filter.block, pool, env);
