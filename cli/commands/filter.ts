@@ -1,7 +1,12 @@
 import { Command } from 'commander';
+import type { Recipe } from '../../src/run/recipe.ts';
+import { parseFilters } from '../../src/select/parse.ts';
 import { EXIT } from '../exit.ts';
 import { type FilterTotals, filterPaths, filterShards } from '../jobs/filter.ts';
+import type { FilterChoice } from '../jobs/select.ts';
+import { DEFAULT_ALIAS } from '../models/aliases.ts';
 import { SHARED } from '../options.ts';
+import { printRecipe } from '../recipes/file.ts';
 import { duration } from '../ui/format.ts';
 import { filterSummary, scoreLines, scoreSummary, selectLines } from '../ui/report.ts';
 import { reshardLines } from '../ui/reshard-report.ts';
@@ -22,7 +27,8 @@ export function filterCommand({ signal, done }: Context): Command {
   const command = new Command('filter')
     .description('Score, select and reshard in one run.')
     .argument('<shards...>', 'files, folders, globs, ranges {00000..00012}, or @list.txt')
-    .requiredOption('-o, --out <dir>', 'folder for metadata/, subset.npy and shards/');
+    .requiredOption('-o, --out <dir>', 'folder for metadata/, subset.npy and shards/')
+    .option('--print-recipe', 'write nothing; print the recipe of this command');
   addSelectOptions(command);
   addScoreOptions(command);
   for (const option of [
@@ -50,6 +56,10 @@ Score once, select many times: filtered/metadata is what \`shardsieve select\` r
     .action(async (shards: string[], flags: FilterFlags) => {
       const choice = await selectionOf(flags);
       const terminal = openTerminal({ quiet: flags.quiet ?? false });
+      if (flags.printRecipe) {
+        terminal.out(printRecipe(recipeOf(shards, flags, choice)));
+        return done(EXIT.done);
+      }
       const watcher = watchRun(terminal);
       const started = performance.now();
       const elapsed = (): number => (performance.now() - started) / 1000;
@@ -97,4 +107,33 @@ Score once, select many times: filtered/metadata is what \`shardsieve select\` r
         throw error;
       }
     });
+}
+
+/** What `shardsieve run` does the same by. */
+function recipeOf(
+  shards: string[],
+  flags: FilterFlags,
+  { filters, join, strict, multiset }: FilterChoice,
+): Recipe {
+  const paths = filterPaths(flags.out);
+  const { model, slug, caption, uid, carry, embeddings, fit, limit, sample, verifyInput } = flags;
+  const { names, shardSize, shardBytes, shardFormat } = flags;
+  return {
+    shards,
+    models: (model ?? [DEFAULT_ALIAS]).map((name, i) => (slug?.[i] ? { model: name, slug: slug[i] } : name)),
+    score: { caption, uid, carry, embeddings, fit, limit, sample, verify_input: verifyInput },
+    metadata: paths.metadata,
+    join: join === undefined ? undefined : [...join],
+    filters: parseFilters(filters ?? []),
+    strict,
+    repeats: multiset ? 'keep' : 'drop',
+    subset: paths.subset,
+    reshard: {
+      out: paths.shards,
+      names,
+      shard_size: shardSize,
+      shard_bytes: shardBytes,
+      shard_format: shardFormat,
+    },
+  };
 }

@@ -1,9 +1,10 @@
 import { AccountingError, ShardsieveError, UsageError } from '../../src/errors.ts';
 import { failuresAllowed, type MaxFailed } from '../../src/run/outcome.ts';
 import { checkTotals, type ScoreTotals } from '../../src/run/totals.ts';
+import { filesOf, needingWholePool } from '../../src/select/inspect.ts';
 import { parseFilters } from '../../src/select/parse.ts';
-import { needingWholePool } from '../../src/select/whole.ts';
 import type { ReshardReport } from '../../src/subset/reshard.ts';
+import { namesIn } from '../select/env.ts';
 import { type ReshardOptions, reshardShards } from './reshard.ts';
 import { type ScoreOptions, scoreShards } from './score.ts';
 import { filtersOf, type SelectOptions, type SelectTotals, selectSubset } from './select.ts';
@@ -57,7 +58,7 @@ export class ShardsFailedError extends ShardsieveError {
  */
 export async function runSteps(steps: Steps): Promise<StepTotals> {
   const { score, select, reshard, onStep } = steps;
-  checkSteps(steps);
+  await checkSteps(steps);
   const totals: StepTotals = {};
   if (score) {
     onStep?.('score');
@@ -83,14 +84,16 @@ export async function runSteps(steps: Steps): Promise<StepTotals> {
   return totals;
 }
 
-function checkSteps({ score, select, reshard }: Steps): void {
+async function checkSteps({ score, select, reshard }: Steps): Promise<void> {
   if (score && reshard && [score.shards].flat().includes('-')) {
     throw new UsageError('this run reads its shards twice, and stdin can be read once', {
       hint: 'Save the tar to a file first; `score` takes stdin',
     });
   }
   if (!select) return;
-  const whole = needingWholePool(parseFilters(filtersOf(select)));
+  const filters = parseFilters(filtersOf(select));
+  for (const file of [...filesOf(filters), ...(select.join ?? [])]) await namesIn(file);
+  const whole = needingWholePool(filters);
   if (score?.part !== undefined && whole.length > 0) {
     throw new UsageError(`a fraction of every part is not the fraction of the whole (${whole.join(', ')})`, {
       hint: 'Score the parts, merge them and select from the whole, or filter the parts by --threshold',

@@ -1,4 +1,4 @@
-import { readFile } from 'node:fs/promises';
+import { access, readFile } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { glob, isDynamicPattern } from 'tinyglobby';
 import { readMatrix, readTargets } from '../../src/embeddings/arrays.ts';
@@ -31,15 +31,27 @@ export function createSelectEnv(): SelectEnv {
   };
 }
 
+async function isThere(path: string): Promise<boolean> {
+  return access(path).then(
+    () => true,
+    () => false,
+  );
+}
+
 function ranged(path: string) {
   return openFolder(dirname(path), { readOnly: true }).open(basename(path));
 }
 
-/** `a.pt,b.pt` and `in1k_*.pt`, the latter in the order of names. Throws `UsageError` where a glob matches nothing. */
-async function namesIn(path: string): Promise<string[]> {
+/**
+ * The files of `a.pt,b.pt` or `in1k_*.pt`, those of a glob in the order of their names. Throws `UsageError` where one
+ * is not there, or a glob matches nothing.
+ */
+export async function namesIn(path: string): Promise<string[]> {
   const names: string[] = [];
   for (const name of path.split(',')) {
-    if (!isDynamicPattern(name)) names.push(name);
+    if (await isThere(name)) names.push(name);
+    else if (!isDynamicPattern(name))
+      throw new UsageError('a file that a filter names is not there', { file: name });
     else {
       const found = (await glob(name, { expandDirectories: false })).sort();
       if (found.length === 0) throw new UsageError(`${JSON.stringify(name)} matches no file`);

@@ -1,7 +1,7 @@
 import { MetadataError } from '../errors.ts';
 import type { Finding, FindingCode } from '../metadata/findings.ts';
+import { needingWholePool } from './inspect.ts';
 import type { Filter } from './spec.ts';
-import { needingWholePool } from './whole.ts';
 
 /** What makes the numbers of a pool ones that cannot be compared, or its rows ones that cannot be counted. */
 const NEVER: ReadonlySet<FindingCode> = new Set([
