@@ -1,13 +1,14 @@
 import { Command } from 'commander';
 import { UsageError } from '../../src/errors.ts';
-import type { Head } from '../../src/safety/heads/head.ts';
 import { KNOWN_HEADS } from '../../src/safety/heads/known.ts';
 import { EXIT } from '../exit.ts';
 import { importHead, pullHead } from '../heads/import.ts';
 import { findKnown, openHead, otherHeads, pulledPath, saveHead } from '../heads/store.ts';
 import { SHARED } from '../options.ts';
-import { openTerminal, type Terminal } from '../ui/terminal.ts';
+import { showHead } from '../ui/head-report.ts';
+import { openTerminal } from '../ui/terminal.ts';
 import type { CommonFlags, Context } from './context.ts';
+import { trainCommand } from './heads-train.ts';
 import { watchRun } from './watch.ts';
 
 export function headsCommand(context: Context): Command {
@@ -17,6 +18,7 @@ export function headsCommand(context: Context): Command {
     .addCommand(infoCommand(context))
     .addCommand(pullCommand(context))
     .addCommand(importCommand(context))
+    .addCommand(trainCommand(context))
     .addHelpText(
       'after',
       `
@@ -25,6 +27,7 @@ Examples:
   shardsieve heads pull laion-l14
   shardsieve heads info laion-l14
   shardsieve heads import clip_autokeras_nsfw_b32.zip --out b32.safetensors
+  shardsieve heads train --embeddings metadata --labels labels.csv --out weapons.safetensors
 
 Heads that were pulled lie in SHARDSIEVE_HEADS, else in shardsieve/heads of the user's cache.`,
     );
@@ -151,35 +154,4 @@ Examples:
       showHead(terminal, head, flags.out, flags);
       done(EXIT.done);
     });
-}
-
-/** A head's description; its weights are not shown. */
-export function showHead(terminal: Terminal, head: Head, file: string, flags: CommonFlags): void {
-  const layers = head.layers.map((layer) => {
-    if (layer.type === 'dense') return `dense ${layer.inputs}→${layer.outputs} ${layer.activation}`;
-    if (layer.type === 'encode') return `lookups on ${layer.lookups.map(({ column }) => column).join(', ')}`;
-    if (layer.type === 'concepts') return `${layer.concepts.length} concepts against neutral prompts`;
-    return layer.type;
-  });
-  const { info } = head;
-  if (flags.json) {
-    terminal.out(`${JSON.stringify({ ...info, layers, file })}\n`);
-    return;
-  }
-  const { space, metrics, ...rest } = info;
-  const hashes = space.weights_sha256.join(' or ') || 'known by name only';
-  const lines: [string, string][] = [
-    ['file', file],
-    ...Object.entries(rest).map(([name, value]): [string, string] => [name, shown(value)]),
-    ['model', `${space.name} (${space.dim} components; weights ${hashes})`],
-    ['layers', layers.join(', ')],
-    ...Object.entries(metrics ?? {}).map(([name, value]): [string, string] => [name, shown(value)]),
-  ];
-  for (const [name, value] of lines) terminal.out(`${name.padEnd(24)}${value}\n`);
-}
-
-function shown(value: unknown): string {
-  if (typeof value === 'string') return value;
-  if (Array.isArray(value) && value.every((item) => typeof item === 'string')) return value.join(', ');
-  return value === null ? 'unknown' : JSON.stringify(value);
 }

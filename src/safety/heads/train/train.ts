@@ -101,6 +101,10 @@ function check(data: Labelled, options: TrainOptions): void {
       },
     );
   }
+  if (!Number.isInteger(options.folds) || options.folds < 2)
+    throw new UsageError(`${options.folds} folds`, { hint: 'Cross-validation needs at least 2' });
+  if (!(options.l2 >= 0 && Number.isFinite(options.l2)))
+    throw new UsageError(`a weight decay of ${options.l2}`, { hint: '--l2 is a number from 0 up' });
   const least = counts.indexOf(Math.min(...counts));
   if (counts[least] < options.folds) {
     throw new UsageError(
