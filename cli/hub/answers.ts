@@ -7,6 +7,8 @@ export interface Asked {
   file: string;
   endpoint: string;
   hasToken: boolean;
+  /** The address itself, of a file that lies in no repository. */
+  url?: string;
 }
 
 interface Answer {
@@ -24,14 +26,26 @@ export function refusal(answer: Answer, url: string, asked: Asked): Failed {
       ok: false,
       problem: 'busy',
       message: status === 429 ? 'too many requests (429)' : `the server answered ${status}`,
-      hint: asked.hasToken ? undefined : 'With a token (HF_TOKEN) the hub allows more requests',
+      hint:
+        asked.hasToken || asked.url !== undefined
+          ? undefined
+          : 'With a token (HF_TOKEN) the hub allows more requests',
       url,
       retry: true,
       waitMs: retryAfter(headers, Date.now()),
     };
   }
-  const why = reason(status, headers.get('x-error-code') ?? '', said(headers), asked);
+  const why =
+    asked.url === undefined
+      ? reason(status, headers.get('x-error-code') ?? '', said(headers), asked)
+      : refusedFile(status, asked);
   return { ok: false, ...why, url, retry: false };
+}
+
+function refusedFile(status: number, { file }: Asked): Why {
+  const problem = status === 404 || status === 410 ? 'no_file' : status === 403 ? 'denied' : 'strange';
+  const hint = 'Check proxies; it may have moved: a newer Shardsieve would know';
+  return { problem, message: `the server of ${file} answered ${status}`, hint };
 }
 
 /** 408, 429 and the 5xx that pass, Cloudflare's 52x among them; 501 and 505 do not. */

@@ -12,7 +12,7 @@ import {
 } from './cache.ts';
 import { checkRoom } from './disk.ts';
 import { acquireLock, type LockTimes } from './lock.ts';
-import { type FileMetadata, fileUrl, MAX_FILE_BYTES } from './metadata.ts';
+import { addressOf, type FileMetadata, MAX_FILE_BYTES } from './metadata.ts';
 import { openPartial, type PartialBlob } from './partial.ts';
 import type { RequestTools } from './request.ts';
 import { type Failed, type Outcome, type RetryTools, retrying, sleep } from './retry.ts';
@@ -82,7 +82,7 @@ export async function obtain(metadata: FileMetadata, job: Job): Promise<Outcome<
 }
 
 /** Brings `blobs/<etag>` about; true where this process downloaded it, false where another did. */
-async function downloadBlob(
+export async function downloadBlob(
   metadata: FileMetadata,
   job: Job,
   isThere: () => Promise<boolean>,
@@ -117,7 +117,7 @@ async function downloadBlob(
 async function fill(partial: PartialBlob, metadata: FileMetadata, job: Job): Promise<Outcome<void>> {
   const { asked, cache, request, tools } = job;
   const { commit, etag, size } = metadata;
-  const url = fileUrl(asked.endpoint, asked.repo, commit, asked.file);
+  const url = addressOf(asked, commit);
   for (let downloads = 1; ; downloads++) {
     const here = (await fileSize(partial.path)) ?? 0;
     if (size !== undefined) await checkRoom(cache.folder, size - here);
@@ -132,7 +132,7 @@ async function fill(partial: PartialBlob, metadata: FileMetadata, job: Job): Pro
       wholeOnly: !isContentHash(etag),
     };
     const outcome = await retrying(() => transferOnce(transfer, tools), request);
-    const failed = outcome.ok ? await check(partial.path, url, etag, request.signal) : outcome;
+    const failed = outcome.ok ? await check(partial.path, url, metadata, job) : outcome;
     if (failed === undefined) return { ok: true, value: undefined };
     if (failed.problem !== 'damaged') return withResumeHint(failed, partial.path);
     await partial.discard();
@@ -141,11 +141,12 @@ async function fill(partial: PartialBlob, metadata: FileMetadata, job: Job): Pro
   }
 }
 
-async function check(path: string, url: string, etag: string, signal: AbortSignal | undefined) {
+async function check(path: string, url: string, { etag }: FileMetadata, { asked, request }: Job) {
   const size = (await fileSize(path)) ?? 0;
-  const wrong = await mismatch(path, size, etag, signal);
+  const wrong = await mismatch(path, size, etag, request.signal);
   if (wrong === undefined) return undefined;
-  return damaged(url, `the file's ${wrong.algorithm} is ${wrong.actual}, the hub's is ${etag}`);
+  const wanted = asked.url === undefined ? "the hub's is" : 'it should be';
+  return damaged(url, `the file's ${wrong.algorithm} is ${wrong.actual}, ${wanted} ${etag}`);
 }
 
 async function withResumeHint(failed: Failed, path: string): Promise<Failed> {

@@ -21,6 +21,11 @@ export function fileUrl(endpoint: string, repo: string, revision: string, file: 
   return `${endpoint}/${repo}/resolve/${encodeURIComponent(revision)}/${path}`;
 }
 
+/** Where the bytes of a file at a commit are. */
+export function addressOf({ url, endpoint, repo, file }: Asked, commit: string): string {
+  return url ?? fileUrl(endpoint, repo, commit, file);
+}
+
 /**
  * Asks by HEAD for the commit, the tag and the size. For a large file the hub answers with a redirect to its
  * store, and that redirect holds all three (`X-Repo-Commit`, `X-Linked-Etag`, `X-Linked-Size`).

@@ -12,7 +12,7 @@ import { CancelledError } from '../../src/errors.ts';
 import { type Asked, refusal } from './answers.ts';
 import { fileSize } from './cache.ts';
 import { onDisk } from './disk.ts';
-import { fileUrl, isEncoded, MAX_FILE_BYTES } from './metadata.ts';
+import { addressOf, isEncoded, MAX_FILE_BYTES } from './metadata.ts';
 import {
   type Answered,
   type HubReader,
@@ -44,7 +44,7 @@ export async function transferOnce(transfer: Transfer, tools: RequestTools): Pro
   let offset = (await fileSize(transfer.path)) ?? 0;
   if (transfer.wholeOnly || offset > (size ?? MAX_FILE_BYTES)) offset = 0;
   if (offset > 0 && offset === size) return { ok: true, value: undefined };
-  const url = fileUrl(asked.endpoint, asked.repo, transfer.commit, asked.file);
+  const url = addressOf(asked, transfer.commit);
   const headers: Record<string, string> = offset > 0 ? { range: `bytes=${offset}-` } : {};
   const answered = await send('GET', url, headers, tools.settings.stallTimeoutMs, tools);
   if (!answered.ok) return answered;
