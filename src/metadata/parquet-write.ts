@@ -14,7 +14,10 @@ const ROW_GROUP_ROWS = 100_000;
 const REQUIRED = new Set(['uid', 'key', 'text', 'original_width', 'original_height']);
 
 /** The bytes of a parquet with these columns. All must have as many values; names must differ. */
-export function encodeParquet(columns: readonly Column[]): Uint8Array<ArrayBuffer> {
+export function encodeParquet(
+  columns: readonly Column[],
+  options: { rowGroupRows?: number } = {},
+): Uint8Array<ArrayBuffer> {
   checkNames(columns);
   const rows = columns[0]?.values.length ?? 0;
   for (const { name, values } of columns) {
@@ -30,7 +33,7 @@ export function encodeParquet(columns: readonly Column[]): Uint8Array<ArrayBuffe
         columnData: columns.map(dataOf),
         schema,
         codec: 'SNAPPY',
-        rowGroupSize: ROW_GROUP_ROWS,
+        rowGroupSize: options.rowGroupRows ?? ROW_GROUP_ROWS,
         createdBy: 'shardsieve',
       }),
     );
