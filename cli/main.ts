@@ -18,6 +18,7 @@ Exit codes:
 const COMMANDS: { [name: string]: () => Promise<(context: Context) => Command> } = {
   filter: async () => (await import('./commands/filter.ts')).filterCommand,
   score: async () => (await import('./commands/score.ts')).scoreCommand,
+  annotate: async () => (await import('./commands/annotate.ts')).annotateCommand,
   select: async () => (await import('./commands/select.ts')).selectCommand,
   centroids: async () => (await import('./commands/centroids.ts')).centroidsCommand,
   reshard: async () => (await import('./commands/reshard.ts')).reshardCommand,

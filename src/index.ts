@@ -2,6 +2,10 @@
  * The neutral core: everything that runs without Node, in browsers and on Workers too. A platform hands in what it
  * has: a `ByteSource`, a `Folder`, an `ImageDecoder`, a `SessionFactory`.
  */
+
+export { type AnnotateJob, type AnnotateTotals, annotate } from './annotate/job.ts';
+export { languageAnnotator } from './annotate/language.ts';
+export type { AnnotateBatch, Annotator, PictureSource } from './annotate/types.ts';
 export { type ClipConfig, parseClipConfig } from './clip/config.ts';
 export { type ClipModel, type ClipParts, cosine, loadClip } from './clip/model.ts';
 export { createTokenizer, type Encoded, type Tokenizer } from './clip/tokenizer/tokenizer.ts';
@@ -12,6 +16,7 @@ export { sniff } from './image/sniff.ts';
 export type { DecodeOptions, Fit, ImageDecoder, ImageHeader, Pixels } from './image/types.ts';
 export type { ByteSource, Folder, Sink, SourceIdentity } from './io/bytes.ts';
 export { memoryFolder, memorySource } from './io/memory.ts';
+export type { Detection, LanguageDetector } from './language/types.ts';
 export { type CheckedFolders, checkFolders } from './metadata/check.ts';
 export { type Finding, formatFinding } from './metadata/findings.ts';
 export type { ClipColumns, Row, ShardTable, Skipped } from './metadata/table.ts';

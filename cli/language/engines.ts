@@ -4,7 +4,7 @@
  */
 import { readFile } from 'node:fs/promises';
 import { ModelError, messageOf } from '../../src/errors.ts';
-import type { Detection, DetectorName } from '../../src/language/types.ts';
+import type { Detection } from '../../src/language/types.ts';
 
 /** Plain data, so that it can be sent to a thread. */
 export type EngineSpec = { name: 'fasttext'; model: string } | { name: 'cld3' };
@@ -27,7 +27,10 @@ export function openEngine(spec: EngineSpec): Promise<Engine> {
 
 /** What is used of the library's module. Its own types ask for Emscripten's, which nobody here has. */
 interface FasttextModule {
-  FS: { writeFile(path: string, bytes: Uint8Array): void; unlink(path: string): void };
+  FS: {
+    writeFile(path: string, bytes: Uint8Array, options: { canOwn: boolean }): void;
+    unlink(path: string): void;
+  };
   FastText: new () => {
     loadModel(path: string): void;
     predict(text: string, k: number, threshold: number): Predictions;
@@ -49,7 +52,8 @@ async function openFasttext(path: string): Promise<Engine> {
   const module: FasttextModule = await getFastTextModule();
   const model = new module.FastText();
   try {
-    module.FS.writeFile(MODEL_FILE, bytes);
+    // The bytes are handed over, not copied.
+    module.FS.writeFile(MODEL_FILE, bytes, { canOwn: true });
     model.loadModel(MODEL_FILE);
     // The model has its own copy by now.
     module.FS.unlink(MODEL_FILE);
@@ -83,5 +87,3 @@ async function openCld3(): Promise<Engine> {
     return { language, probability };
   };
 }
-
-export const DETECTORS: readonly DetectorName[] = ['fasttext', 'cld3'];

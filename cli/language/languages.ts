@@ -1,6 +1,7 @@
 /** Language detection on Node: each detector is started when it is first asked for, in threads of its own. */
 import { availableParallelism } from 'node:os';
 import type { Detection, DetectorName, LanguageDetector } from '../../src/language/types.ts';
+import type { RunEntry } from '../../src/metadata/run.ts';
 import { fingerprint } from '../../src/run/fingerprint.ts';
 import type { PinnedOptions } from '../hub/pinned.ts';
 import { CLD3_MAX_BYTES, CLD3_MIN_BYTES, type EngineSpec } from './engines.ts';
@@ -17,16 +18,10 @@ export interface LanguagesOptions extends PinnedOptions {
   lid?: LidChoice;
 }
 
-/** What `run.json` says of a detector; `fingerprint` is made of all the rest. */
-export interface DetectorEntry {
+/** What `run.json` says of a detector; `fingerprint` is made of all that decides its answers. */
+export interface DetectorEntry extends RunEntry {
   detector: DetectorName;
   library: string;
-  model?: string;
-  model_sha256?: string;
-  min_bytes?: number;
-  max_bytes?: number;
-  fingerprint: string;
-  [field: string]: string | number | undefined;
 }
 
 export interface Detector extends LanguageDetector {

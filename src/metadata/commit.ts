@@ -122,13 +122,13 @@ export async function addColumns(folder: Folder, shard: string, added: AddedColu
   return stats;
 }
 
-interface Output {
+export interface Output {
   name: string;
   write(sink: Sink): Promise<void>;
 }
 
 /** Writes everything before the first rename; `_stats.json` is renamed last. */
-async function commitFiles(
+export async function commitFiles(
   folder: Folder,
   statsFile: string,
   stats: ShardStats,

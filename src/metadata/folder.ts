@@ -1,7 +1,8 @@
 import { MetadataError, UsageError } from '../errors.ts';
 import type { Folder } from '../io/bytes.ts';
 import { clipGroup } from './columns.ts';
-import { encodeRun, mergeRun, RUN_FILE, type RunRecord, readRun } from './run.ts';
+import { COPY_FILE, type CopyRecord, readCopy } from './copy.ts';
+import { encodeRun, mergeRun, RUN_FILE, type RunEntry, type RunRecord, readRun } from './run.ts';
 import { parseStats, type ShardStats, statsName } from './stats.ts';
 
 /**
@@ -12,6 +13,8 @@ export interface MetadataFolder {
   folder: Folder;
   kind: 'empty' | 'shardsieve' | 'foreign' | 'other';
   run?: RunRecord;
+  /** Of a foreign folder's copy with columns added, which is Shardsieve's to extend. */
+  copy?: CopyRecord;
   /** Base names of the parquets, sorted. */
   shards: string[];
   /** Shards with a `_stats.json`: those that count. In a foreign folder that is not told by files. */
@@ -30,6 +33,7 @@ export async function inspectFolder(folder: Folder): Promise<MetadataFolder> {
   const committed = new Set(
     files.filter((name) => name.endsWith('_stats.json')).map((name) => name.slice(0, -'_stats.json'.length)),
   );
+  const copy = files.includes(COPY_FILE) ? await readCopy(folder) : undefined;
   const kind = run ? 'shardsieve' : shards.length > 0 ? 'foreign' : files.length > 0 ? 'other' : 'empty';
   const notes =
     kind === 'foreign'
@@ -38,7 +42,7 @@ export async function inspectFolder(folder: Folder): Promise<MetadataFolder> {
             'made its scores, and which samples were skipped, cannot be known.',
         ]
       : [];
-  return { folder, kind, ...(run ? { run } : {}), shards, committed, notes };
+  return { folder, kind, ...(run ? { run } : {}), ...(copy ? { copy } : {}), shards, committed, notes };
 }
 
 /**
@@ -76,21 +80,38 @@ async function inUse(
   run: RunRecord,
 ): Promise<RunRecord | undefined> {
   if (committed.size === 0 && have.rows.fingerprint !== run.rows.fingerprint) return undefined;
-  const unused = new Set(
-    Object.keys(run.models).filter(
-      (slug) => slug in have.models && have.models[slug].fingerprint !== run.models[slug].fingerprint,
-    ),
+  const models = differing(have.models, run.models);
+  const groups = differing(have.groups ?? {}, run.groups ?? {});
+  const unused = await unusedGroups(folder, committed, [...models.map(clipGroup), ...groups]);
+  const { groups: old, ...rest } = have;
+  const without = (entries: { [name: string]: RunEntry }, group: (name: string) => string) =>
+    Object.fromEntries(Object.entries(entries).filter(([name]) => !unused.has(group(name))));
+  return {
+    ...rest,
+    models: without(have.models, clipGroup),
+    ...(old ? { groups: without(old, (name) => name) } : {}),
+  };
+}
+
+/** Names of entries that are in both with another fingerprint. */
+export function differing(have: { [name: string]: RunEntry }, want: { [name: string]: RunEntry }): string[] {
+  return Object.keys(want).filter(
+    (name) => name in have && have[name].fingerprint !== want[name].fingerprint,
   );
+}
+
+/** Those of some column groups that no committed shard holds. */
+export async function unusedGroups(
+  folder: Folder,
+  committed: Iterable<string>,
+  groups: readonly string[],
+): Promise<Set<string>> {
+  const unused = new Set(groups);
   for (const shard of committed) {
     if (unused.size === 0) break;
-    const groups = (await readStats(folder, shard))?.groups ?? {};
-    for (const slug of unused) if (clipGroup(slug) in groups) unused.delete(slug);
+    for (const group of Object.keys((await readStats(folder, shard))?.groups ?? {})) unused.delete(group);
   }
-  if (unused.size === 0) return have;
-  return {
-    ...have,
-    models: Object.fromEntries(Object.entries(have.models).filter(([slug]) => !unused.has(slug))),
-  };
+  return unused;
 }
 
 /** A shard's stats, or `undefined` where it was never committed. */

@@ -115,7 +115,7 @@ async function readGroup(
   want: { start: number; rows: number; columns: readonly string[]; name: string; bytes?: boolean },
 ): Promise<Map<string, DecodedArray[]>> {
   const chunks = new Map<string, DecodedArray[]>(want.columns.map((column) => [column, []]));
-  if (want.rows === 0) return chunks;
+  if (want.rows === 0 || want.columns.length === 0) return chunks;
   const asIs = (bytes: Uint8Array) => bytes;
   await named(want.name, () =>
     parquetRead({

@@ -40,47 +40,55 @@ export async function readRun(folder: Folder): Promise<RunRecord | undefined> {
  * fingerprint: two kinds of number under one name are never mixed.
  */
 export function mergeRun(have: RunRecord | undefined, add: RunRecord, label: string): RunRecord {
-  const refuse = (what: string, old: RunEntry, now: RunEntry, hint: string): never => {
-    const differing = Object.keys({ ...old, ...now }).filter(
-      (field) => field !== 'fingerprint' && JSON.stringify(old[field]) !== JSON.stringify(now[field]),
-    );
-    const fields =
-      differing.length > 0
-        ? `; ${differing.map((f) => `${f}: ${text(old[f])} there, ${text(now[f])} now`).join('; ')}`
-        : '';
-    throw new MetadataError(
-      `${label} already holds ${what} made with other settings (fingerprint ${old.fingerprint}, now ${now.fingerprint}${fields})`,
-      { file: RUN_FILE, hint },
-    );
-  };
-  const merge = (
-    kind: string,
-    a: { [name: string]: RunEntry },
-    b: { [name: string]: RunEntry },
-    hint: string,
-  ) => {
-    const entries = { ...b, ...a };
-    for (const [name, entry] of Object.entries(b)) {
-      if (entries[name].fingerprint !== entry.fingerprint)
-        refuse(`${kind} ${name}`, entries[name], entry, hint);
-    }
-    return Object.fromEntries(Object.entries(entries).sort(([x], [y]) => (x < y ? -1 : 1)));
-  };
+  const place = { label, file: RUN_FILE };
   if (have && have.rows.fingerprint !== add.rows.fingerprint) {
-    refuse('rows', have.rows, add.rows, 'Use the options of the first run, or write to another --out');
+    const hint = 'Use the options of the first run, or write to another --out';
+    throw otherSettings('rows', have.rows, add.rows, { ...place, hint });
   }
-  const groups = merge('group', have?.groups ?? {}, add.groups ?? {}, 'Write to another --out');
+  const groups = mergeGroups(have?.groups ?? {}, add.groups ?? {}, place);
   return {
     shardsieve: have?.shardsieve ?? add.shardsieve,
     rows: have?.rows ?? add.rows,
-    models: merge(
-      'model',
-      have?.models ?? {},
-      add.models,
-      'Give the other model its own --slug, or write to another --out',
-    ),
+    models: mergeEntries('model', have?.models ?? {}, add.models, {
+      ...place,
+      hint: 'Give the other model its own --slug, or write to another --out',
+    }),
     ...(Object.keys(groups).length > 0 ? { groups } : {}),
   };
+}
+
+interface Entries {
+  [name: string]: RunEntry;
+}
+
+/** `mergeRun` for column groups alone. */
+export function mergeGroups(have: Entries, add: Entries, place: { label: string; file: string }): Entries {
+  const hint = 'Use the settings of the first run, or annotate a copy of the folder';
+  return mergeEntries('group', have, add, { ...place, hint });
+}
+
+type Place = { label: string; file: string; hint: string };
+
+function mergeEntries(kind: string, have: Entries, add: Entries, place: Place): Entries {
+  const entries = { ...add, ...have };
+  for (const [name, entry] of Object.entries(add)) {
+    if (entries[name].fingerprint !== entry.fingerprint) {
+      throw otherSettings(`${kind} ${name}`, entries[name], entry, place);
+    }
+  }
+  return Object.fromEntries(Object.entries(entries).sort(([x], [y]) => (x < y ? -1 : 1)));
+}
+
+function otherSettings(what: string, old: RunEntry, now: RunEntry, place: Place): MetadataError {
+  const { label, file, hint } = place;
+  const differing = Object.keys({ ...old, ...now })
+    .filter((field) => field !== 'fingerprint' && JSON.stringify(old[field]) !== JSON.stringify(now[field]))
+    .map((field) => `; ${field}: ${text(old[field])} there, ${text(now[field])} now`)
+    .join('');
+  return new MetadataError(
+    `${label} already holds ${what} made with other settings (fingerprint ${old.fingerprint}, now ${now.fingerprint}${differing})`,
+    { file, hint },
+  );
 }
 
 export function encodeRun(run: RunRecord): Uint8Array {

@@ -172,11 +172,13 @@ export async function openPool(folders: readonly Folder[], options: OpenOptions 
       throw new MetadataError('no metadata here: no .parquet file', { file: folder.label });
     }
     let shards = there.shards;
-    if (there.kind === 'shardsieve') {
+    const vouched = there.kind === 'shardsieve' || there.copy !== undefined;
+    if (vouched) {
       const parquets = new Set(shards);
+      const expected = new Set([...there.committed, ...(there.copy?.shards ?? [])]);
       const halves = [
         ...shards.filter((shard) => !there.committed.has(shard)),
-        ...[...there.committed].filter((shard) => !parquets.has(shard)),
+        ...[...expected].filter((shard) => !parquets.has(shard)),
       ];
       if (halves.length > 0) {
         if (options.onIncomplete !== 'skip') throw incomplete(folder.label, halves);
@@ -197,7 +199,7 @@ export async function openPool(folders: readonly Folder[], options: OpenOptions 
       };
       files.push(file);
       start += parquet.rows;
-      const own = there.kind === 'shardsieve' ? await readStats(folder, shard) : undefined;
+      const own = vouched ? await readStats(folder, shard) : undefined;
       if (own) stats.set(file, own);
     }
   }

@@ -1,0 +1,102 @@
+import { Command, InvalidArgumentError, Option } from 'commander';
+import type { DetectorName } from '../../src/language/types.ts';
+import { EXIT } from '../exit.ts';
+import { type AnnotateTotals, annotate } from '../jobs/annotate.ts';
+import { positiveInteger, SHARED } from '../options.ts';
+import { count, duration, plural, rate } from '../ui/format.ts';
+import { openTerminal } from '../ui/terminal.ts';
+import type { CommonFlags, Context } from './context.ts';
+import { watchRun } from './watch.ts';
+
+interface AnnotateFlags extends CommonFlags {
+  lang: DetectorName[];
+  lid: string;
+  out?: string;
+  threads?: number;
+}
+
+export function annotateCommand({ signal, done }: Context): Command {
+  return new Command('annotate')
+    .description('Add columns to metadata once, so that selecting reads them: the language of each caption.')
+    .argument('<metadata>', 'folder of metadata; one that Shardsieve did not write needs --out')
+    .addOption(
+      new Option('--lang <detectors>', 'fasttext, cld3 or both, with a comma between')
+        .argParser(detectors)
+        .makeOptionMandatory(),
+    )
+    .addOption(
+      new Option(
+        '--lid <model>',
+        'fastText’s model: compressed (ships with Shardsieve), full (DataComp’s lid.176.bin, downloaded once), or a file',
+      ).default('compressed'),
+    )
+    .addOption(new Option('-o, --out <dir>', 'write a copy of the folder with the columns added'))
+    .addOption(
+      new Option('--threads <n>', 'threads a detector (default: all cores, at most 8)').argParser(
+        positiveInteger,
+      ),
+    )
+    .addOption(SHARED.quiet())
+    .addOption(SHARED.json())
+    .addHelpText(
+      'after',
+      `
+Examples:
+  shardsieve annotate metadata --lang fasttext
+  shardsieve annotate datacomp/metadata --lang fasttext,cld3 --lid full --out annotated
+
+A second run does only what is missing. Columns: lang_fasttext, lang_fasttext_prob, lang_cld3.`,
+    )
+    .action(async (metadata: string, flags: AnnotateFlags) => {
+      const terminal = openTerminal({ quiet: flags.quiet ?? false });
+      const watcher = watchRun(terminal);
+      const started = performance.now();
+      const totals = await annotate({
+        metadata,
+        lang: flags.lang,
+        lid: flags.lid,
+        out: flags.out,
+        threads: flags.threads,
+        onEvent(event) {
+          if (event.type === 'plan') watcher.onEvent({ ...event, bytes: undefined });
+          else if (event.type !== 'rows') watcher.onEvent(event);
+          else {
+            for (let row = 0; row < event.rows; row++) watcher.onEvent({ type: 'sample', outcome: 'scored' });
+          }
+        },
+        onDownload: watcher.onDownload,
+        signal,
+      }).finally(() => watcher.close());
+      const seconds = (performance.now() - started) / 1000;
+      if (flags.json) terminal.out(`${JSON.stringify(summary(totals, seconds))}\n`);
+      else terminal.out(`${lines(totals, seconds).join('\n')}\nwritten to ${flags.out ?? metadata}\n`);
+      done(EXIT.done);
+    });
+}
+
+function detectors(text: string): DetectorName[] {
+  return text.split(',').map((name) => {
+    if (name === 'fasttext' || name === 'cld3') return name;
+    throw new InvalidArgumentError(`There is fasttext and cld3, not ${JSON.stringify(name)}.`);
+  });
+}
+
+function summary({ rows, groups, shards }: AnnotateTotals, seconds: number) {
+  return {
+    rows,
+    groups,
+    shards: { done: shards.done.length, reused: shards.reused.length },
+    seconds: Math.round(seconds * 100) / 100,
+  };
+}
+
+function lines({ rows, groups, shards }: AnnotateTotals, seconds: number): string[] {
+  const reused = shards.reused.length > 0 ? `, ${count(shards.reused.length)} of them already done` : '';
+  return [
+    `${plural(rows, 'row')} in ${plural(shards.done.length + shards.reused.length, 'shard')}${reused}, in ${duration(seconds)} (${rate(rows / seconds)}/s)`,
+    ...groups.map(({ group, columns, unjudged }) => {
+      const nulls = unjudged > 0 ? `; ${plural(unjudged, 'row')} without a caption` : '';
+      return `${group}: ${columns.join(', ')}${nulls}`;
+    }),
+  ];
+}
