@@ -34,6 +34,7 @@ export interface ReshardFlags extends CommonFlags, FaceFlags {
   allowFailed?: boolean;
   shardIndex?: Part;
   maxFailed?: MaxFailed;
+  retryFailed?: boolean;
 }
 
 /** What `--remove` goes with; any other option would have no effect. */
@@ -80,6 +81,7 @@ export function reshardCommand({ signal, done }: Context): Command {
     .addOption(SHARED.allowTruncated())
     .addOption(SHARED.allowFailed())
     .addOption(SHARED.maxFailed())
+    .option('--retry-failed', 'read only inputs that failed in the earlier run into --out, and complete it')
     .addOption(SHARED.shardIndex())
     .addOption(SHARED.quiet())
     .addOption(SHARED.json())

@@ -2,7 +2,8 @@ import { realpath } from 'node:fs/promises';
 import { MetadataError, UsageError } from '../../src/errors.ts';
 import type { Folder } from '../../src/io/bytes.ts';
 import { type MergeReport, mergeFolders } from '../../src/run/merge.ts';
-import { mergeResharded, openResharded, type ReshardedFolder } from '../../src/subset/merge.ts';
+import { mergeResharded } from '../../src/subset/merge.ts';
+import { openResharded, type ReshardedFolder } from '../../src/subset/resharded.ts';
 import { linkOrCopy } from '../io/copy.ts';
 import { openFolder } from '../io/folder.ts';
 

@@ -5,6 +5,7 @@ import type { OnEvent } from '../../src/run/events.ts';
 import type { NamedSource } from '../../src/run/score-job.ts';
 import { readSubset } from '../../src/subset/npy.ts';
 import { type ReshardReport, reshard } from '../../src/subset/reshard.ts';
+import { openRetry } from '../../src/subset/resharded.ts';
 import { shardNumber } from '../../src/subset/shard-names.ts';
 import { UidSet } from '../../src/subset/uid-set.ts';
 import { openFolder } from '../io/folder.ts';
@@ -38,6 +39,8 @@ export interface ReshardOptions extends Shards, FaceFlags {
   overwrite?: boolean;
   /** Count everything and write nothing. */
   dryRun?: boolean;
+  /** Complete an earlier run into `out`: read only the inputs that failed there. */
+  retryFailed?: boolean;
   /** Read only these of the shards, by base name. */
   only?: ReadonlySet<string>;
   onEvent?: OnEvent;
@@ -52,11 +55,14 @@ export async function reshardShards(options: ReshardOptions): Promise<ReshardRep
   const onEvent = options.onEvent ?? (() => {});
   const { only } = options;
   const opened = inRange(await openShards(options), options);
-  const sources = opened.filter(({ shard }) => only?.has(shard) ?? true);
-  await refuseOwnInputs(sources, options.out);
+  await refuseOwnInputs(opened, options.out);
   const subset = new UidSet(
     await readSubset(openFolder(dirname(options.subset), { readOnly: true }), basename(options.subset)),
   );
+  const out = openFolder(options.out, { readOnly: options.dryRun });
+  const retry = options.retryFailed ? await openRetry(out, subset) : undefined;
+  const failed = retry && new Set(retry.failed.map(({ shard }) => shard));
+  const sources = opened.filter(({ shard }) => (only?.has(shard) ?? true) && (failed?.has(shard) ?? true));
   const files = sources.map(({ source }) => source.name);
   const faces = await openFaces(options, subset, files);
   let total: number | undefined = 0;
@@ -71,9 +77,9 @@ export async function reshardShards(options: ReshardOptions): Promise<ReshardRep
   onEvent({ type: 'plan', shards: sources.length, pending: sources.length, reused: 0, bytes: total });
   const { uid, names, shardSize, shardBytes, shardFormat, outputFirstShard, signal } = options;
   const { shuffleBuffer, seed, overwrite, dryRun } = options;
-  return reshard(sources, subset, openFolder(options.out, { readOnly: dryRun }), {
+  return reshard(sources, subset, out, {
     ...{ uid, names, shardSize, shardBytes, shardFormat, outputFirstShard, signal },
-    ...{ shuffleBuffer, seed, overwrite, dryRun, faces },
+    ...{ shuffleBuffer, seed, overwrite, dryRun, faces, retry },
     gunzip: gunzipNode,
     onSample: (kept) => onEvent({ type: 'sample', outcome: kept ? 'scored' : 'skipped' }),
     onBytes: (bytes) => onEvent({ type: 'bytes', bytes }),

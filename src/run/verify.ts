@@ -5,7 +5,7 @@ import { checkEmbeddings, checkScores } from '../metadata/check-values.ts';
 import { type Finding, Findings } from '../metadata/findings.ts';
 import { checkUids } from '../select/check-uids.ts';
 import { checkResharded } from '../subset/check.ts';
-import { openResharded } from '../subset/merge.ts';
+import { openResharded } from '../subset/resharded.ts';
 import { checkInputs } from './check-inputs.ts';
 import type { Hasher, NamedSource } from './score-job.ts';
 

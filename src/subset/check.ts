@@ -3,7 +3,7 @@ import type { Folder } from '../io/bytes.ts';
 import type { Findings } from '../metadata/findings.ts';
 import { parseJsonObject } from '../metadata/json.ts';
 import { readSamples } from '../webdataset/samples.ts';
-import type { ReshardedFolder } from './merge.ts';
+import type { ReshardedFolder } from './resharded.ts';
 import { parseShardFormat } from './shard-names.ts';
 
 const AGAIN = 'Run reshard again';

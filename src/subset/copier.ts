@@ -58,7 +58,8 @@ export class Copier {
     if (shuffleBuffer > 0) this.#shuffle = new ShuffleBuffer(shuffleBuffer, seed);
   }
 
-  async copy({ source, shard }: ReshardInput): Promise<ReshardedInput> {
+  /** Copies what the subset names of one input, but for its first `skip` samples, which were copied before. */
+  async copy({ source, shard }: ReshardInput, skip = 0): Promise<ReshardedInput> {
     const { signal, gunzip, onSample, onBytes } = this.#options;
     const pair: PairOptions = { shardBase: shard, uid: this.#options.uid };
     const input: ReshardedInput = { shard, seen: 0, written: 0 };
@@ -67,8 +68,8 @@ export class Copier {
       const stream = counted(source.stream({ signal, pool: this.#pool }), onBytes);
       for await (const sample of readSamples(stream, { shard, signal, gunzip, pool: this.#pool })) {
         if (signal?.aborted) throw new CancelledError();
+        if (input.seen++ < skip) continue;
         const written = await this.#sample(sample, pair);
-        input.seen++;
         this.report.seen++;
         input.written += written;
         this.report.written += written;

@@ -2,42 +2,11 @@ import { AccountingError, CancelledError, MetadataError } from '../errors.ts';
 import type { Folder } from '../io/bytes.ts';
 import { type CopyFile, copyFile } from '../io/copy.ts';
 import { writeFile } from '../metadata/folder.ts';
-import { parseJsonObject } from '../metadata/json.ts';
 import { openSubset } from './open.ts';
-import { prepareOutput } from './output.ts';
+import { encode, META, prepareOutput, SAMPLE_IDS, SIZES } from './output.ts';
+import { failedInputs, type ReshardedFolder } from './resharded.ts';
 import { combineSubsets } from './sets.ts';
 import { parseShardFormat } from './shard-names.ts';
-
-const META = 'meta.json';
-const SIZES = 'sizes.json';
-const SAMPLE_IDS = 'sample_ids.npy';
-
-/** A folder that reshard wrote, as its small files say. */
-export interface ReshardedFolder {
-  folder: Folder;
-  meta: { [field: string]: unknown };
-  /** Samples by shard, in the order of `sizes.json`. */
-  sizes: [name: string, samples: number][];
-}
-
-/** Opens a folder of resharded samples; `undefined` where it is none of Shardsieve's. Throws at a damaged one. */
-export async function openResharded(folder: Folder): Promise<ReshardedFolder | undefined> {
-  const bytes = await folder.read(META);
-  if (bytes === undefined) return undefined;
-  const meta = parseJsonObject(bytes, `${folder.label}/${META}`);
-  if (meta['created_by'] !== 'shardsieve') return undefined;
-  const sizesBytes = await folder.read(SIZES);
-  const sizes =
-    sizesBytes === undefined ? [] : Object.entries(parseJsonObject(sizesBytes, `${folder.label}/${SIZES}`));
-  return {
-    folder,
-    meta,
-    sizes: sizes.map(([name, samples]) => {
-      if (Number.isSafeInteger(samples)) return [name, Number(samples)];
-      throw new MetadataError(`the samples of ${name} are no number`, { file: `${folder.label}/${SIZES}` });
-    }),
-  };
-}
 
 export interface ReshardMergeOptions {
   copy?: CopyFile;
@@ -94,14 +63,17 @@ export async function mergeResharded(
     );
   }
   await writeFile(out, SIZES, encode(sizes));
+  const failed = parts.flatMap(({ meta }) => failedInputs(meta));
+  const { failed: _, ...common } = parts[0].meta;
   const meta = {
-    ...parts[0].meta,
+    ...common,
     complete: open === undefined,
     output_shard_count: shards,
     output_shard_format: format,
     processed_count: sum('processed_count'),
     output_count: samples,
     ...('blur_count' in parts[0].meta ? { blur_count: sum('blur_count') } : {}),
+    ...(failed.length > 0 ? { failed } : {}),
   };
   await writeFile(out, META, encode(meta));
   return { shards, samples };
@@ -118,8 +90,4 @@ async function mergeSampleIds(parts: readonly ReshardedFolder[], out: Folder): P
 
 function statsOf(shard: string): string {
   return shard.replace(/\.tar$/, '_stats.json');
-}
-
-function encode(value: { [field: string]: unknown }): Uint8Array {
-  return new TextEncoder().encode(`${JSON.stringify(value, null, 2)}\n`);
 }

@@ -2,6 +2,7 @@ import { OutputError, UsageError } from '../errors.ts';
 import type { Folder, Sink } from '../io/bytes.ts';
 import { writeFile } from '../metadata/folder.ts';
 import { parseJsonObject } from '../metadata/json.ts';
+import type { Json } from '../metadata/table.ts';
 import { RECORD } from '../tar/format.ts';
 import { memberLength, TarWriter } from '../tar/writer.ts';
 import { parseShardFormat, type ShardNames } from './shard-names.ts';
@@ -35,6 +36,8 @@ export interface ShardWriterOptions {
   shardBytes: number;
   /** Number of the first shard, 0 by default. */
   firstShard?: number;
+  /** Shards of an earlier run, after which these come. */
+  earlier?: readonly OutputShard[];
 }
 
 export const META = 'meta.json';
@@ -86,6 +89,8 @@ export async function readMeta(folder: Folder): Promise<{ [field: string]: unkno
 /** Writes samples into one shard after another; a shard appears when it is whole. */
 export class ShardWriter {
   readonly shards: OutputShard[] = [];
+  /** Shards of an earlier run, then those of this one. */
+  readonly #all: OutputShard[];
   readonly #folder: Folder;
   readonly #options: ShardWriterOptions;
   #open: { sink: Sink; tar: TarWriter; keys: Set<string>; samples: number } | undefined;
@@ -93,6 +98,7 @@ export class ShardWriter {
   constructor(folder: Folder, options: ShardWriterOptions) {
     this.#folder = folder;
     this.#options = options;
+    this.#all = [...(options.earlier ?? [])];
   }
 
   /** Whether a sample of this key would lie beside another one of that key. Ask after `makeRoom`. */
@@ -111,7 +117,7 @@ export class ShardWriter {
 
   async write(key: string, members: readonly OutputMember[]): Promise<void> {
     if (!this.#open) {
-      const number = (this.#options.firstShard ?? 0) + this.shards.length;
+      const number = (this.#options.firstShard ?? 0) + this.#all.length;
       const sink = await this.#folder.create(this.#options.names.name(number));
       this.#open = { sink, tar: new TarWriter(sink), keys: new Set(), samples: 0 };
     }
@@ -124,11 +130,11 @@ export class ShardWriter {
   async finish(counts: { processed: number; complete: boolean; more?: Fields }): Promise<void> {
     await this.#close();
     const { names, shardSize, shardBytes, firstShard = 0 } = this.#options;
-    const output_count = this.shards.reduce((sum, { samples }) => sum + samples, 0);
+    const output_count = this.#all.reduce((sum, { samples }) => sum + samples, 0);
     await writeFile(
       this.#folder,
       SIZES,
-      encode(Object.fromEntries(this.shards.map((shard) => [shard.name, shard.samples]))),
+      encode(Object.fromEntries(this.#all.map((shard) => [shard.name, shard.samples]))),
     );
     await writeFile(
       this.#folder,
@@ -136,7 +142,7 @@ export class ShardWriter {
       encode({
         created_by: CREATED_BY,
         complete: counts.complete,
-        output_shard_count: this.shards.length,
+        output_shard_count: this.#all.length,
         output_shard_format: names.format,
         processed_count: counts.processed,
         output_count,
@@ -161,13 +167,15 @@ export class ShardWriter {
     await tar.finish();
     await sink.commit();
     this.#open = undefined;
-    this.shards.push({ name: sink.name, samples, bytes: tar.size });
+    const shard = { name: sink.name, samples, bytes: tar.size };
+    this.shards.push(shard);
+    this.#all.push(shard);
     await writeFile(this.#folder, sink.name.replace(/\.tar$/, '_stats.json'), encode({ successes: samples }));
   }
 }
 
 export interface Fields {
-  [field: string]: string | number | boolean;
+  [field: string]: Json;
 }
 
 export function encode(value: { readonly [field: string]: unknown }): Uint8Array {

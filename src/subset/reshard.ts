@@ -6,6 +6,7 @@ import { withoutWrites } from './dry.ts';
 import type { FaceCounts, FaceOptions } from './faces.ts';
 import { writeSubset } from './npy.ts';
 import { type OutputShard, prepareOutput, SAMPLE_IDS, ShardWriter } from './output.ts';
+import { type Retry, removeUncounted } from './resharded.ts';
 import { DEFAULT_SHARD_FORMAT, parseShardFormat } from './shard-names.ts';
 import type { UidSet } from './uid-set.ts';
 
@@ -48,6 +49,8 @@ export interface ReshardOptions {
   overwrite?: boolean;
   /** Count everything and write nothing. */
   dryRun?: boolean;
+  /** Complete an earlier run: `inputs` are those that failed there, and their samples come after what it wrote. */
+  retry?: Retry;
   signal?: AbortSignal;
   gunzip?: Gunzip;
   onSample?: (kept: boolean) => void;
@@ -103,37 +106,55 @@ export async function reshard(
   out: Folder,
   options: ReshardOptions = {},
 ): Promise<ReshardReport> {
-  const names = parseShardFormat(options.shardFormat ?? DEFAULT_SHARD_FORMAT);
+  const { retry } = options;
+  const names = parseShardFormat(retry?.format ?? options.shardFormat ?? DEFAULT_SHARD_FORMAT);
   if (Array.isArray(inputs)) refuseOwnInputs(inputs, out);
   const folder = options.dryRun ? withoutWrites(out) : out;
-  await prepareOutput(folder, names, options.overwrite ?? false);
+  if (retry === undefined) await prepareOutput(folder, names, options.overwrite ?? false);
+  else await removeUncounted(folder, retry);
   const writer = new ShardWriter(folder, {
     names,
     shardSize: options.shardSize ?? DEFAULT_SHARD_SIZE,
     shardBytes: options.shardBytes ?? DEFAULT_SHARD_BYTES,
-    firstShard: options.outputFirstShard,
+    firstShard: retry?.firstShard ?? options.outputFirstShard,
+    earlier: retry?.shards,
   });
   const copier = new Copier(subset, writer, options);
   const { report } = copier;
   try {
     for await (const input of inputs) {
-      const copied = await copier.copy(input);
+      const before = retry?.failed.find(({ shard }) => shard === input.shard);
+      const copied = await copier.copy(input, before?.seen);
       options.onInput?.(copied);
     }
     await copier.drain();
     await writeSubset(folder, SAMPLE_IDS, subset.uids, { multiset: true });
-    const complete = report.inputs.every(({ error }) => error === undefined);
+    const failed = failuresOf(report, retry);
+    const complete = failed.length === 0;
     const { shuffleBuffer = 0, seed = 0 } = options;
     const more = {
       ...(shuffleBuffer > 0 ? { shuffle_buffer: shuffleBuffer, seed } : {}),
-      blur_count: report.faces?.blurred ?? 0,
+      blur_count: (retry?.blurred ?? 0) + (report.faces?.blurred ?? 0),
+      ...(complete ? {} : { failed }),
     };
-    await writer.finish({ processed: report.seen, complete, more });
+    await writer.finish({ processed: (retry?.processed ?? 0) + report.seen, complete, more });
   } catch (error) {
     await writer.abort();
     throw error;
   }
-  return { ...report, notFound: copier.notFound(), shards: writer.shards };
+  // What is not in the inputs that failed was found in the others.
+  const notFound = retry === undefined ? copier.notFound() : { count: 0, first: [] };
+  return { ...report, notFound, shards: writer.shards };
+}
+
+/** The inputs that are still to be read to their end, those of an earlier run that this one was not given included. */
+function failuresOf({ inputs }: Pick<ReshardReport, 'inputs'>, retry: Retry | undefined) {
+  const given = new Set(inputs.map(({ shard }) => shard));
+  const earlier = (retry?.failed ?? []).filter(({ shard }) => !given.has(shard));
+  const now = inputs.flatMap(({ shard, seen, error }) =>
+    error === undefined ? [] : [{ shard, problem: error.problem, seen }],
+  );
+  return [...earlier, ...now].map(({ shard, problem, seen }) => ({ shard, problem, seen }));
 }
 
 /**
