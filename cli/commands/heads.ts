@@ -127,7 +127,7 @@ function pullCommand({ signal, done }: Context): Command {
 function importCommand({ signal, done }: Context): Command {
   return new Command('import')
     .description(
-      'Turn a published file into a head: a Keras SavedModel zip, a violence .npy, or torch layers as safetensors.',
+      'Turn a file into a head: a Keras SavedModel zip, a violence .npy, torch layers as safetensors, or concepts (.yaml).',
     )
     .argument('<file>', 'what was downloaded')
     .requiredOption('--out <head>', 'the head to write (.safetensors)')
@@ -140,7 +140,8 @@ function importCommand({ signal, done }: Context): Command {
       `
 Examples:
   shardsieve heads import clip_autokeras_binary_nsfw.zip --out l14.safetensors
-  shardsieve heads import datacomp_head.safetensors --model openai-l14 --name datacomp_nsfw --out head.safetensors`,
+  shardsieve heads import datacomp_head.safetensors --model openai-l14 --name datacomp_nsfw --out head.safetensors
+  shardsieve heads import concepts.yaml --model datacomp-b32-256 --out concepts.safetensors`,
     )
     .action(async (file: string, flags: CommonFlags & { out: string; model?: string; name?: string }) => {
       const terminal = openTerminal({ quiet: flags.quiet ?? false });

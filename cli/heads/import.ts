@@ -2,7 +2,7 @@
 import { createHash } from 'node:crypto';
 import { readFile, stat } from 'node:fs/promises';
 import { parseClipConfig } from '../../src/clip/config.ts';
-import { DownloadError, ModelError, messageOf } from '../../src/errors.ts';
+import { DownloadError, ModelError, messageOf, UsageError } from '../../src/errors.ts';
 import { parseNpyHeader } from '../../src/metadata/npy.ts';
 import { MAX_HEAD_BYTES } from '../../src/safety/heads/file.ts';
 import type { Head, HeadSpace } from '../../src/safety/heads/head.ts';
@@ -12,6 +12,7 @@ import { type DownloadOptions, fileSha256 } from '../hub/download.ts';
 import { wantModels } from '../jobs/models.ts';
 import { WEIGHTS_FILE } from '../models/files.ts';
 import { resolveModel } from '../models/resolve.ts';
+import { headOfConcepts } from './concepts.ts';
 import { downloadHead } from './download.ts';
 
 export interface ImportChoice {
@@ -28,10 +29,23 @@ export async function importHead(
 ): Promise<Head> {
   const found = await stat(path).catch(() => undefined);
   if (found?.isFile() !== true) throw new ModelError('there is no such file', { file: path });
+  if (/\.(ya?ml|json)$/i.test(path)) return importConcepts(path, choice, options);
   if (found.size > MAX_HEAD_BYTES)
     throw new ModelError(`the file has ${found.size} bytes, more than any head`, { file: path });
   const bytes = new Uint8Array(await readFile(path));
   return importBytes(path, bytes, choice, options);
+}
+
+/** A concept file becomes a head of one model's space. */
+async function importConcepts(path: string, choice: ImportChoice, options: DownloadOptions): Promise<Head> {
+  if (choice.model === undefined) {
+    throw new UsageError('concepts become a head of one model: which, is not said', {
+      file: path,
+      hint: 'Add --model MODEL',
+    });
+  }
+  const [wanted] = await wantModels({ models: [choice.model] }, options);
+  return headOfConcepts(path, wanted);
 }
 
 /** Downloads a known head, verifies and imports it. Throws also `DownloadError`. */

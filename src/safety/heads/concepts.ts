@@ -113,7 +113,7 @@ export async function conceptHead(concepts: ConceptFile, model: TextEmbedder, fi
         columns: names.map((name) => `safety_${name}`),
         thresholds: concepts.thresholds ?? {},
         licence: "the prompts': see their file; the model's: see its card",
-        source: file,
+        source: file.split(/[\\/]/).at(-1) ?? file,
         trained_on: `Nothing: ${texts.length} prompts, embedded by the text tower of ${model.space.name}`,
         limits:
           'No measured accuracy. It finds what the model associates with the words, and misses what is small, rare, ' +

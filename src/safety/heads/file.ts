@@ -2,6 +2,8 @@
  * A head as one safetensors file. The JSON description lies in the header's `__metadata__` under `shardsieve_head`,
  * layers included; the tensors are called `layers.<i>.<name>`. Reading it runs nothing that it holds.
  */
+import { sha256 } from '@noble/hashes/sha2.js';
+import { bytesToHex } from '@noble/hashes/utils.js';
 import * as z from 'zod';
 import { ModelError, messageOf } from '../../errors.ts';
 import { type RangedBytes, readSafetensors, type TensorEntry } from '../../onnx/safetensors.ts';
@@ -187,4 +189,9 @@ class TensorReader {
       hint: 'Make or pull the head again',
     });
   }
+}
+
+/** Hex SHA-256 of the head's file: two heads with the same one give the same numbers. */
+export function headSha256(head: Head): string {
+  return bytesToHex(sha256(encodeHead(head)));
 }

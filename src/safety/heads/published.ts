@@ -49,7 +49,7 @@ async function readLayers(
   if (isPickle(bytes, name)) {
     throw new ModelError('the file is a pickle, which is a program: it is never loaded', {
       file: name,
-      hint: 'Save its tensors as safetensors once, in Python: safetensors.torch.save_file(state_dict, "head.safetensors")',
+      hint: 'Save its tensors as safetensors once, in Python: safetensors.torch.save_file(torch.load(FILE, weights_only=True), "head.safetensors")',
     });
   }
   if (begins(0x50, 0x4b)) return importKerasZip(bytes, name);

@@ -3,8 +3,9 @@ import { nodeHead } from '../../../cli/heads/run.ts';
 import { encodeSafetensors } from '../../../src/onnx/safetensors-write.ts';
 import { checkHead } from '../../../src/safety/heads/head.ts';
 import type { Layer } from '../../../src/safety/heads/layers.ts';
-import { importPublished } from '../../../src/safety/heads/published.ts';
+import { importPublished, type PublishedFile } from '../../../src/safety/heads/published.ts';
 import { headRunner } from '../../../src/safety/heads/run.ts';
+import { fixtureJson } from '../../helpers/fixtures.ts';
 import { dense, infoOf, numbers, wholeHead } from './support.ts';
 
 const readNpy = () => {
@@ -73,61 +74,57 @@ test("the violence prompts' tag: index 1 is violent, the first of equal ones cou
   expect([...run]).toEqual([1, 0, 0]);
 });
 
-/** The formula, plainly: what torch's modules in evaluation say they do. */
-function byHand(
-  x: Float32Array,
-  norm: Float32Array[],
-  widths: number[],
-  linear: [Float32Array, Float32Array][],
-): number {
-  const [mean, variance, gamma, beta] = norm;
-  let values = Array.from(x, (v, k) => ((v - mean[k]) / Math.sqrt(variance[k])) * gamma[k] + beta[k]);
-  for (const [i, [weight, bias]] of linear.entries()) {
-    values = Array.from({ length: widths[i + 1] }, (_, o) => {
-      const sum = values.reduce((total, v, k) => total + v * weight[o * widths[i] + k], bias[o]);
-      return i < linear.length - 1 ? Math.max(0, sum) : 1 / (1 + Math.exp(-sum));
-    });
-  }
-  return values[0];
+interface TorchGolden {
+  datacomp: { names: string[]; value: number[] };
+  h14: { names: string[]; value: number[] };
 }
 
-test("DataComp's form: BatchNorm1d with eps 0, ReLU between linear layers, a sigmoid at the end", async () => {
-  const widths = [768, 64, 512, 256, 1];
-  const norm = [1, 2, 3, 4].map((seed) => numbers(768, seed).map((v) => (seed === 2 ? 1.01 + v : v) * 0.05));
-  const linear = widths
-    .slice(1)
-    .map((outputs, i): [Float32Array, Float32Array] => [
-      numbers(widths[i] * outputs, 10 + i).map((v) => (4 * v) / Math.sqrt(widths[i])),
-      numbers(outputs, 20 + i),
-    ]);
-  const tensors = [
-    ...['running_mean', 'running_var', 'weight', 'bias'].map((name, i) => ({
-      name: `model.0.${name}`,
-      shape: [768],
-      data: norm[i],
-    })),
-    // Out of order, as a file's names sort: 10 before 3.
-    ...[3, 2, 1, 0].flatMap((i) => [
-      { name: `model.${1 + 3 * i}.weight`, shape: [widths[i + 1], widths[i]], data: linear[i][0] },
-      { name: `model.${1 + 3 * i}.bias`, shape: [widths[i + 1]], data: linear[i][1] },
-    ]),
-  ];
-  const space = { name: 'OpenAI ViT-L/14', dim: 768, weights_sha256: ['c'.repeat(64)], models: [] };
-  const bytes = encodeSafetensors(tensors);
-  const file = { name: 'datacomp.safetensors', bytes, sha256: 'd'.repeat(64) };
-  const head = await importPublished(file, { space, name: 'datacomp_nsfw', readNpy });
-  const embeddings = numbers(5 * 768, 77).map((v) => v * 0.3);
-  const got = await (await headRunner(head)).run(embeddings, 5);
-  const want = [0, 1, 2, 3, 4].map((row) =>
-    byHand(embeddings.subarray(row * 768, row * 768 + 768), norm, widths, linear),
+/** The state dict of tools/oracle/heads_torch_goldens.py: its weights are drawn by `numbers`. */
+function torchFile(form: 'datacomp' | 'h14'): PublishedFile {
+  const widths = form === 'datacomp' ? [768, 64, 512, 256, 1] : [1024, 1024, 2048, 1024, 256, 128, 16, 1];
+  const values: Record<string, { shape: number[]; data: Float32Array | Int32Array }> = {
+    '0.running_mean': vector(numbers(768, 1).map((x) => x * 0.0625)),
+    '0.running_var': vector(numbers(768, 2).map((x) => Math.fround(x + 1.5) * 0.03125)),
+    '0.weight': vector(numbers(768, 3)),
+    '0.bias': vector(numbers(768, 4)),
+    '0.num_batches_tracked': { shape: [], data: Int32Array.of(0) },
+  };
+  const names = fixtureJson<TorchGolden>('heads/torch.json')[form].names;
+  const modules = [...new Set(names.map((name) => name.split('.')[0]))].filter(
+    (m) => form === 'h14' || m !== '0',
   );
-  expect(Math.max(...want) - Math.min(...want)).toBeGreaterThan(0.05);
-  for (const [i, value] of want.entries()) expect(Math.abs(got[i] - value)).toBeLessThan(1e-5);
+  for (const [i, module] of modules.entries()) {
+    const [inputs, outputs] = [widths[i], widths[i + 1]];
+    const weight = numbers(inputs * outputs, 10 + i).map((x) => (x * 2) / Math.sqrt(inputs));
+    values[`${module}.weight`] = { shape: [outputs, inputs], data: weight };
+    values[`${module}.bias`] = vector(numbers(outputs, 60 + i));
+  }
+  // As a file's names sort: module 12 before 3.
+  const tensors = [...names].sort().map((name) => ({ name, ...values[name] }));
+  return { name: `${form}.safetensors`, bytes: encodeSafetensors(tensors), sha256: 'd'.repeat(64) };
+}
+
+function vector(data: Float32Array): { shape: number[]; data: Float32Array } {
+  return { shape: [data.length], data };
+}
+
+test.each([
+  ['datacomp', 768],
+  ['h14', 1024],
+] as const)('layers of torch, %s: what torch gives for them', async (form, dim) => {
+  const space = { name: 'OpenAI ViT-L/14', dim, weights_sha256: ['c'.repeat(64)], models: [] };
+  const file = torchFile(form);
+  const head = await importPublished(file, { space, name: 'theirs', readNpy });
+  const { value } = fixtureJson<TorchGolden>('heads/torch.json')[form];
+  for (const runner of [await headRunner(head), await nodeHead(head)]) {
+    const got = await runner.run(numbers(6 * dim, 77), 6);
+    for (const [i, want] of value.entries()) expect(Math.abs(got[i] - want)).toBeLessThan(1e-5);
+  }
   await expect(importPublished(file, { readNpy })).rejects.toThrow(
     /says not whose embeddings.*--model MODEL/,
   );
   await expect(importPublished(file, { space: { ...space, dim: 512 }, name: 'x', readNpy })).rejects.toThrow(
-    /takes embeddings of 768 components, but those of OpenAI ViT-L\/14 have 512/,
+    /takes embeddings of \d+ components, but those of OpenAI ViT-L\/14 have 512/,
   );
 });
 
