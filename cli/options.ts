@@ -106,6 +106,11 @@ export const SHARED = {
     new Option('--threads <n>', 'threads of the towers (default: all cores)').argParser(positiveInteger),
   verifyInput: () =>
     new Option('--verify-input', 'recognise finished shards by the SHA-256 of their bytes too'),
+  lid: () =>
+    new Option(
+      '--lid <model>',
+      "fastText's model: compressed (in the package), full (DataComp's lid.176.bin, downloaded once), or a file",
+    ).default('compressed'),
   allowTruncated: () => new Option('--allow-truncated', 'a shard that ends early is no failure'),
   allowFailed: () => new Option('--allow-failed', 'go on although a shard failed'),
   maxFailed: () =>

@@ -62,6 +62,16 @@ test('the packed command runs in an empty folder: help, the demo, the library', 
   );
   const used = await run(process.execPath, ['use.js'], { cwd: project });
   expect(JSON.parse(used.stdout)).toEqual({ total: summary.scored, core: 'function' });
+  // Detectors run in threads from compiled files, and find their models where npm puts them.
+  const lang = ['annotate', 'shardsieve-demo/metadata', '--lang', 'fasttext,cld3', '--quiet', '--json'];
+  const annotated = await run(process.execPath, [command, ...lang], { cwd: project });
+  expect(JSON.parse(annotated.stdout)).toMatchObject({
+    rows: summary.scored,
+    groups: [
+      { group: 'language:fasttext', unjudged: 0 },
+      { group: 'language:cld3', unjudged: 0 },
+    ],
+  });
 });
 
 test('a Node that is too old is told so plainly, before anything else is loaded', async () => {

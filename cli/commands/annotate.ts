@@ -24,12 +24,7 @@ export function annotateCommand({ signal, done }: Context): Command {
         .argParser(detectors)
         .makeOptionMandatory(),
     )
-    .addOption(
-      new Option(
-        '--lid <model>',
-        'fastText’s model: compressed (ships with Shardsieve), full (DataComp’s lid.176.bin, downloaded once), or a file',
-      ).default('compressed'),
-    )
+    .addOption(SHARED.lid())
     .addOption(new Option('-o, --out <dir>', 'write a copy of the folder with the columns added'))
     .addOption(
       new Option('--threads <n>', 'threads a detector (default: all cores, at most 8)').argParser(

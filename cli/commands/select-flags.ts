@@ -17,6 +17,7 @@ export interface SelectFlags {
   filter?: string[];
   block?: { [kind: string]: string }[];
   join?: string[];
+  lid?: string;
   centroids?: string;
   targets?: string;
   recipe?: string;
@@ -47,6 +48,7 @@ export function addSelectOptions(command: Command): Command {
       'drop what a list names: sha256:, uid:, url: or domain:FILE; repeatable',
     ).argParser(blockList),
     new Option('--join <parquet>', 'columns by uid that filters may use; repeatable').argParser(repeated),
+    SHARED.lid(),
     new Option('--centroids <file>', 'for image_based: npy, npz or pt'),
     new Option(
       '--targets <file>',
@@ -109,6 +111,7 @@ export async function selectionOf(flags: SelectFlags): Promise<FilterChoice> {
     filters,
     multiset: flags.multiset ?? (flags.unique ? false : keepsRepeats),
     strict: flags.strict ?? recipe?.strict,
+    lid: flags.lid,
     ...(joins.length > 0 ? { join: joins } : {}),
   };
 }

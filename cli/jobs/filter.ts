@@ -29,12 +29,12 @@ export function filterPaths(out: string): FilterTotals['paths'] {
 /** Score, select and reshard in one run, into one folder. Throws what `runSteps` throws. */
 export async function filterShards(options: FilterOptions): Promise<FilterTotals> {
   const paths = filterPaths(options.out);
-  const { filters, threshold, fraction, column, multiset, strict, join, signal } = options;
+  const { filters, threshold, fraction, column, multiset, strict, join, lid, signal } = options;
   const { score, select, reshard } = await runSteps({
     ...options,
     score: { ...options, out: paths.metadata },
     select: {
-      ...{ filters, threshold, fraction, column, multiset, strict, join, signal },
+      ...{ filters, threshold, fraction, column, multiset, strict, join, lid, signal },
       metadata: paths.metadata,
       // What this very run did not score, it was asked to leave out.
       allowPartial: true,

@@ -1,5 +1,6 @@
 import type { Matmul } from '../embeddings/matmul.ts';
 import type { Float32Matrix } from '../embeddings/types.ts';
+import type { LanguageDetector } from '../language/types.ts';
 import type { Pool } from './pool.ts';
 import type { Verdict } from './types.ts';
 
@@ -32,6 +33,5 @@ export interface WhereEngine {
   test(pool: Pool, predicate: string): Promise<Verdict>;
 }
 
-export interface CaptionLanguages {
-  detect(captions: readonly (string | null)[]): Promise<readonly { language: string; probability: number }[]>;
-}
+/** `null` for a caption that is null. */
+export type CaptionLanguages = Pick<LanguageDetector, 'detect'>;

@@ -54,8 +54,7 @@ export function languageFilter(params: Params<'language'>, pool: Pool, env: Sele
       const captions = batch.texts('text');
       const found = await (await detector).detect(captions);
       for (let row = 0; row < batch.rows; row++) {
-        const known = captions[row] === null ? null : found[row].language;
-        verdicts[row] = verdict(known, found[row]?.probability ?? 0);
+        verdicts[row] = verdict(found[row]?.language ?? null, found[row]?.probability ?? 0);
       }
     },
   };
