@@ -2,6 +2,7 @@ import { CancelledError, messageOf } from '../errors.ts';
 import type { Folder } from '../io/bytes.ts';
 import { checkBetween } from './check-between.ts';
 import { type CheckedShard, checkShard } from './check-shard.ts';
+import { COPY_FILE } from './copy.ts';
 import { type Finding, Findings } from './findings.ts';
 import { inspectFolder, type MetadataFolder } from './folder.ts';
 import { isOutcomeFile, type PartRecord, readParts, readUnfinished } from './outcome.ts';
@@ -83,7 +84,8 @@ async function checkFolder(
     });
   }
   const files = new Set(await folder.list());
-  const counted = kind === 'shardsieve' ? checkListing(label, there, files, findings) : there.shards;
+  const listed = kind === 'shardsieve' || there.copy !== undefined;
+  const counted = listed ? checkListing(label, there, files, findings) : there.shards;
   for (const shard of counted) {
     if (options.signal?.aborted) throw new CancelledError();
     const embeddings = options.embeddings ?? true;
@@ -94,17 +96,17 @@ async function checkFolder(
   return checked;
 }
 
-/** The shards of Shardsieve's own folder that count; what else lies there is told. */
+/** The shards of Shardsieve's own folder, or of a copy that it made, that count; what else lies there is told. */
 function checkListing(
   folder: string,
-  { shards, committed }: MetadataFolder,
+  { shards, committed, copy }: MetadataFolder,
   files: ReadonlySet<string>,
   findings: Findings,
 ): string[] {
   const parquets = new Set(shards);
-  const bases = new Set([...shards, ...committed]);
+  const bases = new Set([...shards, ...committed, ...(copy?.shards ?? [])]);
   for (const file of files) {
-    if (file === RUN_FILE || isOutcomeFile(file)) continue;
+    if (file === RUN_FILE || file === COPY_FILE || isOutcomeFile(file)) continue;
     const base = /^(.*?)(?:\.parquet|\.npz|_stats\.json|_skipped\.jsonl)$/.exec(file)?.[1];
     if (base !== undefined) bases.add(base);
     else {
@@ -123,7 +125,7 @@ function checkListing(
     findings.add({
       ...{ code: 'half_written', level: 'problem', folder, file: shard },
       ...{ message: 'shards that were not fully written', detail: `no ${lacks.join(', no ')}` },
-      hint: 'Run score again to finish them',
+      hint: `Run ${copy === undefined ? 'score' : 'annotate with this --out'} again to finish them`,
     });
   }
   return shards.filter((shard) => committed.has(shard));

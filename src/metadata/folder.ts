@@ -34,12 +34,20 @@ export async function inspectFolder(folder: Folder): Promise<MetadataFolder> {
     files.filter((name) => name.endsWith('_stats.json')).map((name) => name.slice(0, -'_stats.json'.length)),
   );
   const copy = files.includes(COPY_FILE) ? await readCopy(folder) : undefined;
-  const kind = run ? 'shardsieve' : shards.length > 0 ? 'foreign' : files.length > 0 ? 'other' : 'empty';
+  const kind = run
+    ? 'shardsieve'
+    : shards.length > 0 || copy
+      ? 'foreign'
+      : files.length > 0
+        ? 'other'
+        : 'empty';
+  const origin = copy
+    ? `${folder.label} is a copy, with columns added, of metadata that Shardsieve did not write`
+    : `${folder.label} was not written by Shardsieve (no ${RUN_FILE}): it is read as it is`;
   const notes =
     kind === 'foreign'
       ? [
-          `${folder.label} was not written by Shardsieve (no ${RUN_FILE}): it is read as it is; which model and weights ` +
-            'made its scores, and which samples were skipped, cannot be known.',
+          `${origin}; which model and weights made its scores, and which samples were skipped, cannot be known.`,
         ]
       : [];
   return { folder, kind, ...(run ? { run } : {}), ...(copy ? { copy } : {}), shards, committed, notes };
