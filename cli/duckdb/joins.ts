@@ -8,12 +8,12 @@
 import { stat } from 'node:fs/promises';
 import { basename, dirname } from 'node:path';
 import {
+  BIGINT,
   BOOLEAN,
   DOUBLE,
   type DuckDBConnection,
   DuckDBDataChunk,
   FLOAT,
-  INTEGER,
   VARCHAR,
 } from '@duckdb/node-api';
 import duckdb from '@duckdb/node-bindings';
@@ -221,8 +221,8 @@ function gather(values: Column, places: Int32Array): Column {
 }
 
 /**
- * Makes the view `joined` of the named columns for the rows of these files: `"row number"` counts them from 0, and
- * numbers that are not there are NULL.
+ * Makes the view `joined` of the named columns for the rows of these files: `"place"` is as in `schema.ts`, and numbers
+ * that are not there are NULL.
  */
 export async function appendJoined(
   connection: DuckDBConnection,
@@ -235,21 +235,18 @@ export async function appendJoined(
     as === 'text' ? VARCHAR : as === 'flag' ? BOOLEAN : type === 'FLOAT' ? FLOAT : DOUBLE,
   );
   const fields = columns.map(({ name }, i) => `${quoteName(name)} ${types[i].toString()}`);
-  await connection.run(
-    `CREATE OR REPLACE TEMP TABLE joined_values ("row number" INTEGER, ${fields.join(', ')})`,
-  );
+  await connection.run(`CREATE OR REPLACE TEMP TABLE joined_values ("place" BIGINT, ${fields.join(', ')})`);
   const appender = await connection.createAppender('joined_values');
-  let at = 0;
-  for (const file of files) {
+  for (const [index, file] of files.entries()) {
     const values: Column[] = [];
     for (const { name } of columns) values.push(await joined.values(name, file.start, file.rows));
     for (let row = 0; row < file.rows; row += 2048) {
       const rows = Math.min(2048, file.rows - row);
-      const chunk = DuckDBDataChunk.create([INTEGER, ...types], rows);
+      const chunk = DuckDBDataChunk.create([BIGINT, ...types], rows);
       copyIn(
         chunk,
         0,
-        Int32Array.from({ length: rows }, (_, i) => at + row + i),
+        Int32Array.from({ length: 2 * rows }, (_, i) => (i % 2 === 0 ? row + i / 2 : index)),
       );
       values.forEach((column, i) => {
         if (Array.isArray(column)) chunk.setColumnValues(i + 1, column.slice(row, row + rows));
@@ -257,7 +254,6 @@ export async function appendJoined(
       });
       appender.appendDataChunk(chunk);
     }
-    at += file.rows;
   }
   appender.closeSync();
   const items = columns.map(({ name, as, type }) => {
@@ -267,7 +263,7 @@ export async function appendJoined(
     return `CASE WHEN NOT isnan(${column}) THEN ${value} END AS ${column}`;
   });
   await connection.run(
-    `CREATE OR REPLACE TEMP VIEW joined AS SELECT "row number", ${items.join(', ')} FROM joined_values`,
+    `CREATE OR REPLACE TEMP VIEW joined AS SELECT "place", ${items.join(', ')} FROM joined_values`,
   );
 }
 

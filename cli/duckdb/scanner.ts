@@ -22,13 +22,13 @@ import type { Shape } from './schema.ts';
 import { expressionOf, readSegment, type Segment } from './segment.ts';
 
 /** Rows of a query, where files are smaller: its cost, some milliseconds, must not count. */
-const SEGMENT_ROWS = 250_000;
+const SEGMENT_ROWS = 400_000;
 /** Queries at once. DuckDB makes the chunks of one in one thread, in turn with ours. */
 const WIDTH = 2;
 /** Kinds of errors that a query has and no file. */
 const OURS = new Set(['Binder', 'Parser', 'Catalog', 'Syntax', 'Permission', 'Internal']);
-/** Batches that a query may run ahead. */
-const AHEAD = 6;
+/** Batches that a query may run ahead: as many as it has, so that queries do not wait for one another. */
+const AHEAD = 12;
 
 export interface Source {
   path: string;

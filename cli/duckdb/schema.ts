@@ -15,6 +15,12 @@ export interface Shape {
   files: number[];
 }
 
+/**
+ * SQL for where a row comes from: the file's index in the list that is read in the high 32 bits of a BIGINT, its row
+ * there in the low ones.
+ */
+export const PLACE = 'CAST(file_index AS BIGINT) * 4294967296 + file_row_number';
+
 /** Files asked about at once. */
 const BATCH = 500;
 

@@ -3,14 +3,14 @@ import { DuckDBBitValue, type DuckDBConnection, type DuckDBDataChunk } from '@du
 import type { RowMask } from '../../src/select/mask.ts';
 import { type Batch, type ColumnRequest, makeBatch, type PoolFile } from '../../src/select/scan.ts';
 import { quoteName, quoteText } from './database.ts';
-import type { Shape } from './schema.ts';
+import { PLACE, type Shape } from './schema.ts';
 import { chunks } from './stream.ts';
 import {
   booleans,
   doubles,
   floats,
   hexUids,
-  integers,
+  integerPairs,
   isNull,
   type Known,
   texts,
@@ -61,7 +61,7 @@ export async function* readSegment(
     return mask && request.as === 'text' ? `CASE WHEN ${wanted} THEN ${expression} END` : expression;
   });
   const paths = files.map(({ path }) => quoteText(path));
-  const sql = `SELECT CAST(file_index AS INTEGER), CAST(file_row_number AS INTEGER)${items.map((item) => `, ${item}`).join('')} FROM read_parquet([${paths.join()}])`;
+  const sql = `SELECT ${PLACE}${items.map((item) => `, ${item}`).join('')} FROM read_parquet([${paths.join()}])`;
   const uses = mask !== undefined && requests.some(({ as }) => as === 'text');
   const known: Known = new Map();
   let at = { file: 0, row: 0 };
@@ -89,10 +89,10 @@ export async function* readSegment(
 
 /** DuckDB keeps the order of files and rows, and a chunk to one file; what depends on it is checked. */
 function checkPlace(chunk: DuckDBDataChunk, at: { file: number; row: number }): void {
-  const files = integers(chunk, 0);
-  const rows = integers(chunk, 1);
+  const places = integerPairs(chunk, 0);
   const last = chunk.rowCount - 1;
-  if (files[0] !== at.file || files[last] !== at.file || rows[0] !== at.row || rows[last] !== at.row + last) {
+  const isNext = places[0] === at.row && places[1] === at.file;
+  if (!isNext || places[2 * last] !== at.row + last || places[2 * last + 1] !== at.file) {
     throw new Error('rows came out of their order');
   }
 }
@@ -126,7 +126,7 @@ class Filling {
 
   add(chunk: DuckDBDataChunk, known: Known, only: RowMask | undefined): void {
     this.#only = only;
-    for (let i = 0; i < this.#requests.length; i++) this.#writers[i](chunk, i + 2, this.#used, known);
+    for (let i = 0; i < this.#requests.length; i++) this.#writers[i](chunk, i + 1, this.#used, known);
     this.#used += chunk.rowCount;
   }
 

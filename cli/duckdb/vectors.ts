@@ -36,9 +36,10 @@ export function floats(chunk: DuckDBDataChunk, column: number): Float32Array {
   return new Float32Array(buffer, byteOffset, chunk.rowCount);
 }
 
-export function integers(chunk: DuckDBDataChunk, column: number): Int32Array {
-  const { buffer, byteOffset } = bytesOf(chunk, column, 4);
-  return new Int32Array(buffer, byteOffset, chunk.rowCount);
+/** A 64-bit integer's low and high half, two entries a row. */
+export function integerPairs(chunk: DuckDBDataChunk, column: number): Int32Array {
+  const { buffer, byteOffset } = bytesOf(chunk, column, 8);
+  return new Int32Array(buffer, byteOffset, 2 * chunk.rowCount);
 }
 
 /** 0 or 1 a row. */

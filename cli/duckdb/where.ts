@@ -7,9 +7,9 @@ import { quoteName, quoteText } from './database.ts';
 import { appendJoined, type Joined } from './joins.ts';
 import { asItem, checkPredicate, predicateError } from './predicate.ts';
 import type { Source } from './scanner.ts';
-import type { Shape } from './schema.ts';
+import { PLACE, type Shape } from './schema.ts';
 import { chunks } from './stream.ts';
-import { booleans, integers, isNull, validity } from './vectors.ts';
+import { booleans, integerPairs, isNull, validity } from './vectors.ts';
 
 /** Files of one query. */
 const FILES = 256;
@@ -67,19 +67,16 @@ async function judgePart(
   { keep, unjudged }: Verdict,
 ): Promise<void> {
   const { files, text } = query;
-  const row = `CAST(${startsOf(files)} + file_row_number AS INTEGER)`;
   const paths = files.map((file) => quoteText(query.sources.get(file)!.path)).join();
   const items = query.items.map((item) => `, ${item}`).join('');
-  const pool = `SELECT ${row} AS "row number"${items} FROM read_parquet([${paths}])`;
+  const pool = `SELECT ${PLACE} AS "place"${items} FROM read_parquet([${paths}])`;
   const relation =
     query.joined.length === 0
       ? `(${pool}) AS pool`
-      : `(SELECT * FROM (${pool}) JOIN joined USING ("row number")) AS pool`;
+      : `(SELECT * FROM (${pool}) JOIN joined USING ("place")) AS pool`;
   // The predicate comes first, so that places in errors are places in it.
-  const sql = `SELECT ${asItem(text)} AS "verdict", "row number" FROM ${relation}`;
+  const sql = `SELECT ${asItem(text)} AS "verdict", "place" FROM ${relation}`;
   const file = files.length === 1 ? files[0].name : undefined;
-  const starts = files.map(({ start }) => start);
-  const first = firstRows(files);
   try {
     const prepared = await connection.prepare(sql);
     const type = prepared.columnType(0);
@@ -89,17 +86,13 @@ async function judgePart(
         hint: 'Compare it with something, as in: text IS NOT NULL AND original_width >= 200',
       });
     }
-    const kept = `SELECT "verdict", "row number" FROM (${sql}) WHERE "verdict" IS DISTINCT FROM false`;
-    let at = 0;
+    const kept = `SELECT "verdict", "place" FROM (${sql}) WHERE "verdict" IS DISTINCT FROM false`;
     for await (const chunk of chunks(connection, kept)) {
       const isKept = booleans(chunk, 0);
       const bits = validity(chunk, 0);
-      const places = integers(chunk, 1);
+      const places = integerPairs(chunk, 1);
       for (let i = 0; i < chunk.rowCount; i++) {
-        const place = places[i];
-        while (place < first[at]) at--;
-        while (at + 1 < first.length && place >= first[at + 1]) at++;
-        const inPool = starts[at] + place - first[at];
+        const inPool = files[places[2 * i + 1]].start + places[2 * i];
         if (isNull(bits, i)) unjudged.set(inPool);
         else if (isKept[i] !== 0) keep.set(inPool);
       }
@@ -118,20 +111,6 @@ function itemOf(name: string, { columns }: Shape, otherwise: string): string {
   if (type === 'FLOAT' || type === 'DOUBLE')
     return `CASE WHEN NOT isnan(${column}) THEN ${column} END AS ${column}`;
   return column;
-}
-
-/** SQL for the place of a file's first row among the rows of a query. */
-function startsOf(files: readonly PoolFile[]): string {
-  return `list_extract([${firstRows(files).join()}], CAST(file_index AS BIGINT) + 1)`;
-}
-
-/** Places of the files' first rows among the rows of a query. */
-function firstRows(files: readonly PoolFile[]): number[] {
-  let sum = 0;
-  return files.map(({ rows }) => {
-    sum += rows;
-    return sum - rows;
-  });
 }
 
 function partsOf(files: readonly PoolFile[], withJoined: boolean): PoolFile[][] {

@@ -6,7 +6,7 @@ import type { RowMask } from './mask.ts';
 import { type OpenOptions, openPool, type Pool } from './pool.ts';
 import { type Spread, spreadOf } from './quantiles.ts';
 import type { Filter } from './spec.ts';
-import { countDistinct, sortUids, UidList, type Uids } from './uids.ts';
+import { countDistinct, sortUids, type Uids, wordsOf } from './uids.ts';
 
 export interface SelectOptions extends OpenOptions, EvaluateOptions {
   /** Applied in order; `parseFilters` makes them from what people write. None keeps every row. */
@@ -76,12 +76,17 @@ async function spreadsOf(pool: Pool, steps: readonly Step[], signal?: AbortSigna
 /** The uids of the rows in a mask, in order. Throws `MetadataError` naming file and row of what is none. */
 export async function keptUids(pool: Pool, kept: RowMask, signal?: AbortSignal): Promise<Uids> {
   if (pool.rows > 0) requireUids(pool);
-  const list = new UidList();
+  const uids: Uids = new BigUint64Array(2 * kept.count());
+  const all = wordsOf(uids);
+  let to = 0;
   for await (const batch of pool.scan([{ name: 'uid', as: 'uid' }], { only: kept, signal })) {
     const words = batch.uids();
-    for (let row = 0; row < batch.rows; row++) if (kept.get(batch.start + row)) list.push(words, row);
+    for (let row = 0; row < batch.rows; row++) {
+      if (!kept.get(batch.start + row)) continue;
+      for (let from = 4 * row; from < 4 * row + 4; from++) all[to++] = words[from];
+    }
   }
-  return list.take();
+  return uids;
 }
 
 function requireUids(pool: Pool): void {

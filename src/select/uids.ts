@@ -7,9 +7,6 @@
 /** `[high, low, high, low, …]`, two entries a uid. */
 export type Uids = BigUint64Array<ArrayBuffer>;
 
-/** 32-bit words of one uid, from the least to the most significant. */
-const WORDS = [2, 3, 0, 1] as const;
-
 const HEX = new Int8Array(256).fill(-1);
 for (let digit = 0; digit < 16; digit++) {
   HEX[digit.toString(16).charCodeAt(0)] = digit;
@@ -66,11 +63,12 @@ export function formatUid(uids: Uids, index: number): string {
 
 /** Negative, zero or positive as the uid at `i` of `a` is below, equal to or above the one at `j` of `b`. */
 export function compareUids(a: Uint32Array, i: number, b: Uint32Array, j: number): number {
-  for (let word = 3; word >= 0; word--) {
-    const difference = a[4 * i + WORDS[word]] - b[4 * j + WORDS[word]];
-    if (difference !== 0) return difference;
-  }
-  return 0;
+  return (
+    a[4 * i + 1] - b[4 * j + 1] ||
+    a[4 * i] - b[4 * j] ||
+    a[4 * i + 3] - b[4 * j + 3] ||
+    a[4 * i + 2] - b[4 * j + 2]
+  );
 }
 
 export function isSorted(uids: Uids): boolean {
@@ -79,61 +77,76 @@ export function isSorted(uids: Uids): boolean {
   return true;
 }
 
-/** Buckets by the uppermost 16 bits. */
-const BUCKETS = 1 << 16;
-/** Room for a place within its bucket, beside 32 bits of the uid, in a double's 53 bits. */
-const MAX_PLACES = 2 ** 21;
+/** Uids in a bucket, about, where they are hashes: few enough to be put in order one by one. */
+const IN_BUCKET = 32;
+const MAX_BUCKET_BITS = 24;
+/** Buckets larger than this, which hashes do not make, are sorted by comparison. */
+const CROWDED = 1024;
 
 /**
- * A sorted copy. Uids are hashes: buckets by their first 16 bits are small, and in one of them the next 32 bits
- * tell nearly all apart, so those are sorted as plain numbers. Crowded buckets, which hashes do not make, are
- * sorted by comparison.
+ * A sorted copy. Uids are hashes, so their uppermost bits spread them evenly over buckets; a bucket of some 30 is then
+ * sorted by insertion, within the processor's cache.
  */
 export function sortUids(uids: Uids): Uids {
   const n = uids.length / 2;
   const words = wordsOf(uids);
-  const ends = new Uint32Array(BUCKETS);
-  for (let i = 0; i < n; i++) ends[words[4 * i + 1] >>> 16]++;
-  for (let bucket = 0, sum = 0; bucket < BUCKETS; bucket++) {
+  const bits = Math.min(MAX_BUCKET_BITS, Math.max(1, Math.floor(Math.log2(n / IN_BUCKET + 1))));
+  const shift = 32 - bits;
+  const ends = new Uint32Array(2 ** bits);
+  for (let i = 0; i < n; i++) ends[words[4 * i + 1] >>> shift]++;
+  for (let bucket = 0, sum = 0; bucket < ends.length; bucket++) {
     const count = ends[bucket];
     ends[bucket] = sum;
     sum += count;
   }
-  const order = new Uint32Array(n);
-  for (let i = 0; i < n; i++) order[ends[words[4 * i + 1] >>> 16]++] = i;
-  for (let bucket = 0, start = 0; bucket < BUCKETS; bucket++) {
-    sortBucket(words, order.subarray(start, ends[bucket]));
-    start = ends[bucket];
-  }
   const sorted: Uids = new BigUint64Array(2 * n);
   const out = wordsOf(sorted);
   for (let i = 0; i < n; i++) {
-    const from = 4 * order[i];
-    for (let word = 0; word < 4; word++) out[4 * i + word] = words[from + word];
+    const to = 4 * ends[words[4 * i + 1] >>> shift]++;
+    out[to] = words[4 * i];
+    out[to + 1] = words[4 * i + 1];
+    out[to + 2] = words[4 * i + 2];
+    out[to + 3] = words[4 * i + 3];
+  }
+  for (let bucket = 0, start = 0; bucket < ends.length; bucket++) {
+    const end = ends[bucket];
+    if (end - start > CROWDED) sortCrowded(out, start, end);
+    else insert(out, start, end);
+    start = end;
   }
   return sorted;
 }
 
-/** Sorts indexes of uids whose first 16 bits agree. */
-function sortBucket(words: Uint32Array, order: Uint32Array): void {
-  const n = order.length;
-  if (n < 2) return;
-  const compare = (i: number, j: number) => compareUids(words, i, words, j);
-  if (n > MAX_PLACES) {
-    order.sort(compare);
-    return;
+/** Insertion sort of the uids `[start, end)`. */
+function insert(words: Uint32Array, start: number, end: number): void {
+  for (let i = start + 1; i < end; i++) {
+    if (compareUids(words, i - 1, words, i) <= 0) continue;
+    const [a, b] = [words[4 * i], words[4 * i + 1]];
+    const [c, d] = [words[4 * i + 2], words[4 * i + 3]];
+    let to = i;
+    for (; to > start; to--) {
+      const at = 4 * to - 4;
+      const difference = words[at + 1] - b || words[at] - a || words[at + 3] - d || words[at + 2] - c;
+      if (difference <= 0) break;
+      words[at + 4] = words[at];
+      words[at + 5] = words[at + 1];
+      words[at + 6] = words[at + 2];
+      words[at + 7] = words[at + 3];
+    }
+    words[4 * to] = a;
+    words[4 * to + 1] = b;
+    words[4 * to + 2] = c;
+    words[4 * to + 3] = d;
   }
-  const bits = (i: number) => (words[4 * i + 1] & 0xffff) * 2 ** 16 + (words[4 * i] >>> 16);
-  const keys = new Float64Array(n);
-  for (let place = 0; place < n; place++) keys[place] = bits(order[place]) * MAX_PLACES + place;
-  keys.sort();
-  const before = order.slice();
-  for (let place = 0; place < n; place++) order[place] = before[keys[place] % MAX_PLACES];
-  for (let start = 0; start < n; ) {
-    let end = start + 1;
-    while (end < n && bits(order[end]) === bits(order[start])) end++;
-    if (end - start > 1) order.subarray(start, end).sort(compare);
-    start = end;
+}
+
+/** Sorts the uids `[start, end)` by comparison. */
+function sortCrowded(words: Uint32Array, start: number, end: number): void {
+  const before = words.slice(4 * start, 4 * end);
+  const order = Uint32Array.from({ length: end - start }, (_, i) => i);
+  order.sort((i, j) => compareUids(before, i, before, j));
+  for (let i = 0; i < order.length; i++) {
+    for (let word = 0; word < 4; word++) words[4 * (start + i) + word] = before[4 * order[i] + word];
   }
 }
 
