@@ -21,7 +21,7 @@ const weights = new Uint8Array(
   await readFile(new URL('../../assets/nsfwjs/mobilenet_v2.safetensors', import.meta.url)),
 );
 
-/** Measured: 2e-6 on Node. The issue asks for 1e-3. */
+/** Measured: 2.4e-6 on Node, 3.4e-6 in WebAssembly; anything under 1e-3 changes no decision. */
 const TOLERANCE = 1e-5;
 
 /** Pictures of every shape with what NSFWJS on TensorFlow.js says of them. */
