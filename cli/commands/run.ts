@@ -1,12 +1,14 @@
 import { join } from 'node:path';
 import { Command } from 'commander';
 import { UsageError } from '../../src/errors.ts';
+import type { MaxFailed } from '../../src/run/outcome.ts';
+import type { Part } from '../../src/run/part.ts';
 import type { Recipe } from '../../src/run/recipe.ts';
 import type { ScoreTotals } from '../../src/run/totals.ts';
 import { EXIT } from '../exit.ts';
 import { filterPaths } from '../jobs/filter.ts';
 import { runRecipe } from '../jobs/recipe.ts';
-import type { StepTotals } from '../jobs/steps.ts';
+import { type StepTotals, tooManyFailed } from '../jobs/steps.ts';
 import { repeated, SHARED } from '../options.ts';
 import { packageRoot } from '../package-root.ts';
 import { printRecipe, readRecipe } from '../recipes/file.ts';
@@ -26,6 +28,9 @@ interface RunFlags extends CommonFlags {
   subset?: string;
   allowFailed?: boolean;
   allowTruncated?: boolean;
+  shardIndex?: Part;
+  retryFailed?: boolean;
+  maxFailed?: MaxFailed;
   printRecipe?: boolean;
 }
 
@@ -42,6 +47,9 @@ export function runCommand({ signal, done }: Context): Command {
     .option('--subset <subset.npy>', "instead of the recipe's subset file")
     .addOption(SHARED.allowFailed())
     .addOption(SHARED.allowTruncated())
+    .addOption(SHARED.shardIndex())
+    .addOption(SHARED.retryFailed())
+    .addOption(SHARED.maxFailed())
     .option('--print-recipe', 'write nothing; print the recipe with these options in it')
     .addOption(SHARED.quiet())
     .addOption(SHARED.json())
@@ -67,10 +75,11 @@ Paths are relative to where the command runs. Editors check a recipe against rec
       const started = performance.now();
       const seconds = (): number => (performance.now() - started) / 1000;
       let scored: ScoreTotals | undefined;
-      const { allowFailed, allowTruncated } = flags;
+      const { allowFailed, allowTruncated, retryFailed, maxFailed } = flags;
       try {
         const totals = await runRecipe({
-          ...{ recipe, allowFailed, allowTruncated, signal },
+          ...{ recipe, allowFailed, allowTruncated, retryFailed, maxFailed, signal },
+          part: flags.shardIndex,
           onEvent: watcher.onEvent,
           onDownload: watcher.onDownload,
           onProgress: steps.onProgress,
@@ -82,9 +91,14 @@ Paths are relative to where the command runs. Editors check a recipe against rec
           steps.close();
         });
         report(totals, seconds());
-        const allowed = { allowFailed, allowTruncated: allowTruncated || allowFailed };
-        const failed = totals.reshard !== undefined && reshardFailed(totals.reshard, allowed);
-        done(failed ? EXIT.failed : EXIT.done);
+        const goesOn = allowFailed || maxFailed !== undefined;
+        const allowed = { allowFailed, allowTruncated: allowTruncated || goesOn, maxFailed };
+        const unscored =
+          totals.score !== undefined &&
+          !allowFailed &&
+          tooManyFailed(totals.score, { allowTruncated, maxFailed });
+        const uncopied = totals.reshard !== undefined && reshardFailed(totals.reshard, allowed);
+        done(unscored || uncopied ? EXIT.failed : EXIT.done);
       } catch (error) {
         if (scored !== undefined) report({ score: scored }, seconds());
         throw error;

@@ -40,7 +40,8 @@ export async function filterShards(options: FilterOptions): Promise<FilterTotals
       allowPartial: true,
       out: paths.subset,
     },
-    reshard: { ...options, subset: paths.subset, out: paths.shards },
+    // The subset is another one when more is scored, so all of it is copied.
+    reshard: { ...options, retryFailed: false, subset: paths.subset, out: paths.shards },
   });
   return { score: score!, select: select!, reshard: reshard!, paths };
 }

@@ -1,5 +1,7 @@
 import { UsageError } from '../../src/errors.ts';
 import type { OnEvent } from '../../src/run/events.ts';
+import type { MaxFailed } from '../../src/run/outcome.ts';
+import type { Part } from '../../src/run/part.ts';
 import type { Recipe } from '../../src/run/recipe.ts';
 import type { ScoreOptions } from './score.ts';
 import type { SelectOptions } from './select.ts';
@@ -8,6 +10,12 @@ import { runSteps, type Steps, type StepTotals } from './steps.ts';
 export interface RecipeOptions extends Pick<Steps, 'allowFailed' | 'onStep' | 'onScored'> {
   recipe: Recipe;
   allowTruncated?: boolean;
+  /** Do one part of the shards only. */
+  part?: Part;
+  /** Score only what failed in an earlier run; where nothing is scored, copy only that. */
+  retryFailed?: boolean;
+  /** How many shards may fail. */
+  maxFailed?: MaxFailed;
   onEvent?: OnEvent;
   onDownload?: ScoreOptions['onDownload'];
   onProgress?: SelectOptions['onProgress'];
@@ -23,6 +31,7 @@ export async function runRecipe(options: RecipeOptions): Promise<StepTotals> {
 export function stepsOf(options: RecipeOptions): Steps {
   const { recipe, allowFailed, allowTruncated, onStep, onScored, onEvent, onDownload, onProgress, signal } =
     options;
+  const { part, retryFailed, maxFailed } = options;
   const { shards, models, metadata, filters, join, strict, subset, reshard } = recipe;
   const steps: Steps = { allowFailed, onStep, onScored };
   if (models || recipe.score) {
@@ -37,6 +46,7 @@ export function stepsOf(options: RecipeOptions): Steps {
     steps.score = {
       ...pairs,
       ...{ verifyInput, allowTruncated, onEvent, onDownload, signal, out },
+      ...{ part, retryFailed, maxFailed },
       shards: need(shards, 'shards', 'scoring'),
       ...(models ? { models: specs.map(({ model }) => model) } : {}),
       ...(named >= 0 ? { slugs: specs.slice(0, named + 1).map(({ slug }) => slug!) } : {}),
@@ -62,7 +72,8 @@ export function stepsOf(options: RecipeOptions): Steps {
       shardSize: reshard.shard_size,
       shardBytes: reshard.shard_bytes,
       shardFormat: reshard.shard_format,
-      ...{ onEvent, signal },
+      ...{ part, onEvent, signal },
+      retryFailed: retryFailed && steps.score === undefined,
     };
   }
   if (!steps.score && !steps.select && !steps.reshard) {

@@ -79,7 +79,9 @@ export async function runSteps(steps: Steps): Promise<StepTotals> {
     // What failed, or a pilot did not reach, has nothing in the subset.
     const only = totals.score && new Set([...totals.score.shards.done, ...totals.score.shards.reused]);
     totals.reshard = await reshardShards({ ...reshard, ...(only ? { only } : {}) });
-    if (totals.select) checkFound(totals.reshard);
+    // A subset of the whole is not to be found in a part of the shards.
+    const isWhole = reshard.part === undefined || score !== undefined;
+    if (totals.select && isWhole) checkFound(totals.reshard);
   }
   return totals;
 }

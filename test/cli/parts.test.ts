@@ -142,6 +142,40 @@ describe('shards that fail', () => {
     expect(stopped.stderr).toContain('1 of the shards failed');
   });
 
+  test('are retried by filter too, which then copies anew; a recipe takes the same options', async () => {
+    const out = join(folder, 'forgiven-filter');
+    await copyFile(join(good, '00001.tar'), join(bad, '00001.tar'));
+    const retried = await cli([
+      'filter',
+      bad,
+      ...['--model', 'demo', '--json', '--quiet', '--threshold', '-1', '--out', out, '--retry-failed'],
+    ]);
+    expect(retried.code).toBe(0);
+    expect(JSON.parse(retried.stdout)).toMatchObject({
+      shards: { done: 1, reused: 4 },
+      output: { samples: 15 },
+    });
+    await writeFile(join(bad, '00001.tar'), 'no tar at all, a page that says 404'.repeat(40));
+    const recipe = join(folder, 'score.yaml');
+    await writeFile(recipe, `shards: ${bad}\nmodels: [demo]\nmetadata: ${join(folder, 'by-recipe')}\n`);
+    const run = async (...args: string[]) => {
+      const { code, stdout } = await cli(['run', recipe, '--json', '--quiet', ...args]);
+      return { code, ...(JSON.parse(stdout) as { score: object }) };
+    };
+    expect(await run('--shard-index', '0/2')).toMatchObject({
+      code: 1,
+      score: { shards: { done: 1, failed: 1 } },
+    });
+    expect(await run('--max-failed', '1')).toMatchObject({
+      code: 0,
+      score: { shards: { done: 3, reused: 1, failed: 1 } },
+    });
+    expect(await run('--retry-failed')).toMatchObject({
+      code: 1,
+      score: { shards: { reused: 4, failed: 1 } },
+    });
+  });
+
   test('end the run early when there are more', async () => {
     const out = join(folder, 'stopped');
     const result = await cli(['score', bad, '--model', 'demo', '--json', '--out', out, '--max-failed', '0']);
