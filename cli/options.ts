@@ -1,6 +1,6 @@
 import { InvalidArgumentError, Option } from 'commander';
+import { type Part, parsePart } from '../src/io/part.ts';
 import type { MaxFailed } from '../src/run/outcome.ts';
-import { type Part, parsePart } from '../src/run/part.ts';
 
 /** Values of options, checked where they are typed, so that a wrong one is a usage error before anything runs. */
 

@@ -1,4 +1,5 @@
 import { Command, InvalidArgumentError, Option } from 'commander';
+import type { Part } from '../../src/io/part.ts';
 import type { DetectorName } from '../../src/language/types.ts';
 import { EXIT } from '../exit.ts';
 import { type AnnotateTotals, annotate } from '../jobs/annotate.ts';
@@ -13,6 +14,7 @@ interface AnnotateFlags extends CommonFlags {
   lid: string;
   out?: string;
   threads?: number;
+  shardIndex?: Part;
 }
 
 export function annotateCommand({ signal, done }: Context): Command {
@@ -31,6 +33,7 @@ export function annotateCommand({ signal, done }: Context): Command {
         positiveInteger,
       ),
     )
+    .addOption(SHARED.shardIndex())
     .addOption(SHARED.quiet())
     .addOption(SHARED.json())
     .addHelpText(
@@ -52,6 +55,7 @@ A second run does only what is missing. Columns: lang_fasttext, lang_fasttext_pr
         lid: flags.lid,
         out: flags.out,
         threads: flags.threads,
+        part: flags.shardIndex,
         onEvent(event) {
           if (event.type === 'plan') watcher.onEvent({ ...event, bytes: undefined });
           else if (event.type !== 'rows') watcher.onEvent(event);

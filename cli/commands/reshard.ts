@@ -1,7 +1,7 @@
 import { Command, InvalidArgumentError } from 'commander';
 import { UsageError } from '../../src/errors.ts';
+import type { Part } from '../../src/io/part.ts';
 import { failuresAllowed, type MaxFailed } from '../../src/run/outcome.ts';
-import type { Part } from '../../src/run/part.ts';
 import type { ReshardReport } from '../../src/subset/reshard.ts';
 import { EXIT } from '../exit.ts';
 import type { FaceFlags } from '../jobs/faces.ts';

@@ -1,8 +1,8 @@
 import { join } from 'node:path';
 import { Command } from 'commander';
 import { UsageError } from '../../src/errors.ts';
+import type { Part } from '../../src/io/part.ts';
 import type { MaxFailed } from '../../src/run/outcome.ts';
-import type { Part } from '../../src/run/part.ts';
 import type { Recipe } from '../../src/run/recipe.ts';
 import type { ScoreTotals } from '../../src/run/totals.ts';
 import { EXIT } from '../exit.ts';

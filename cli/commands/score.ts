@@ -1,6 +1,6 @@
 import { Command } from 'commander';
+import type { Part } from '../../src/io/part.ts';
 import type { MaxFailed } from '../../src/run/outcome.ts';
-import type { Part } from '../../src/run/part.ts';
 import { checkTotals } from '../../src/run/totals.ts';
 import { EXIT } from '../exit.ts';
 import { scoreShards } from '../jobs/score.ts';

@@ -1,6 +1,6 @@
 import { Command } from 'commander';
+import type { Part } from '../../src/io/part.ts';
 import { type FindingLevel, formatFinding } from '../../src/metadata/findings.ts';
-import type { Part } from '../../src/run/part.ts';
 import type { VerifyReport } from '../../src/run/verify.ts';
 import { EXIT } from '../exit.ts';
 import { verifyFolders } from '../jobs/verify.ts';

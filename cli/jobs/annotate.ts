@@ -4,6 +4,7 @@ import { type AnnotateEvent, type AnnotateTotals, annotate as runAnnotate } from
 import { languageAnnotator } from '../../src/annotate/language.ts';
 import type { Annotator } from '../../src/annotate/types.ts';
 import { UsageError } from '../../src/errors.ts';
+import type { Part } from '../../src/io/part.ts';
 import type { DetectorName } from '../../src/language/types.ts';
 import { openFolder } from '../io/folder.ts';
 import { linkFile } from '../io/link.ts';
@@ -21,6 +22,8 @@ export interface AnnotateOptions {
   lid?: LidChoice;
   /** Where a foreign folder is copied to. */
   out?: string;
+  /** Annotate only this part of the folder's shards. */
+  part?: Part;
   /** Threads a detector; default all cores, at most 8. */
   threads?: number;
   onEvent?: (event: AnnotateEvent) => void;
@@ -58,6 +61,7 @@ export async function annotate(options: AnnotateOptions): Promise<AnnotateTotals
       ...(out === undefined
         ? {}
         : { out: openFolder(out), carry: (name: string) => linkFile(metadata, out, name) }),
+      part: options.part,
       onEvent,
       signal,
     });

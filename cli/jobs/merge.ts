@@ -4,8 +4,8 @@ import type { Folder } from '../../src/io/bytes.ts';
 import { type MergeReport, mergeFolders } from '../../src/run/merge.ts';
 import { mergeResharded } from '../../src/subset/merge.ts';
 import { openResharded, type ReshardedFolder } from '../../src/subset/resharded.ts';
-import { linkOrCopy } from '../io/copy.ts';
 import { openFolder } from '../io/folder.ts';
+import { linkOrCopy } from '../io/link.ts';
 
 export interface MergeOptions {
   /** Folders of metadata, or of resharded samples, in the order of the parts. */

@@ -1,7 +1,7 @@
 import { UsageError } from '../../src/errors.ts';
+import type { Part } from '../../src/io/part.ts';
 import type { OnEvent } from '../../src/run/events.ts';
 import type { MaxFailed } from '../../src/run/outcome.ts';
-import type { Part } from '../../src/run/part.ts';
 import type { Recipe } from '../../src/run/recipe.ts';
 import type { ScoreOptions } from './score.ts';
 import type { SelectOptions } from './select.ts';

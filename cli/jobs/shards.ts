@@ -1,6 +1,6 @@
+import type { Part } from '../../src/io/part.ts';
 import type { PartRecord } from '../../src/metadata/outcome.ts';
 import { planPart } from '../../src/run/outcome.ts';
-import type { Part } from '../../src/run/part.ts';
 import type { NamedSource } from '../../src/run/score-job.ts';
 import { shardBaseName } from '../../src/webdataset/names.ts';
 import { expandShards } from '../io/inputs.ts';

@@ -3,6 +3,7 @@ import { sha256 } from '@noble/hashes/sha2.js';
 import { bytesToHex } from '@noble/hashes/utils.js';
 import { AccountingError, CancelledError, MetadataError } from '../errors.ts';
 import type { Folder, SourceIdentity } from '../io/bytes.ts';
+import { takePart } from '../io/part.ts';
 import { commitFiles } from '../metadata/commit.ts';
 import { COPY_FILE, type CopyRecord, checkSameShards, encodeCopy, ORIGINAL_GROUP } from '../metadata/copy.ts';
 import {
@@ -50,7 +51,8 @@ export async function annotateCopy(
   const before = record ?? (await openCopy(source, out));
   if (inPlace) checkWhole(source, before);
   const found: Omit<Planned, 'missing'>[] = [];
-  for (const shard of before.shards) found.push(await findShard(job, source, out, shard, inPlace));
+  for (const shard of takePart(before.shards, job.part))
+    found.push(await findShard(job, source, out, shard, inPlace));
   const groups = Object.fromEntries(job.annotators.map(({ group, entry }) => [group, entry]));
   const committed = found.filter(({ stats }) => stats !== undefined).map(({ shard }) => shard);
   const unused = await unusedGroups(out, committed, differing(before.groups, groups));

@@ -1,5 +1,6 @@
 import { MetadataError, UsageError } from '../errors.ts';
 import type { Folder } from '../io/bytes.ts';
+import type { Part } from '../io/part.ts';
 import { inspectFolder } from '../metadata/folder.ts';
 import { annotateCopy } from './copy.ts';
 import { annotateOwn } from './own.ts';
@@ -22,12 +23,14 @@ export interface AnnotateJob {
   carry?: (name: string) => Promise<void>;
   /** For annotators that need pictures. */
   pictures?: PictureSource;
+  /** Take only this part of the folder's shards; other machines take the others, into the same folder. */
+  part?: Part;
   onEvent: (event: AnnotateEvent) => void;
   signal?: AbortSignal;
 }
 
 export interface AnnotateTotals {
-  /** Rows of all shards. */
+  /** Rows of all shards of the run. */
   rows: number;
   groups: {
     group: string;

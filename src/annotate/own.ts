@@ -1,5 +1,6 @@
 /** Annotating a folder that Shardsieve wrote, in place. */
 import { CancelledError, MetadataError } from '../errors.ts';
+import { takePart } from '../io/part.ts';
 import type { Column, ColumnGroup } from '../metadata/columns.ts';
 import { addColumns } from '../metadata/commit.ts';
 import { type MetadataFolder, prepareFolder, readStats } from '../metadata/folder.ts';
@@ -29,7 +30,8 @@ export async function annotateOwn(
     groups: Object.fromEntries(annotators.map(({ group, entry }) => [group, entry])),
   });
   const plan: { shard: string; stats: ShardStats; missing: Annotator[] }[] = [];
-  for (const shard of there.shards.filter((name) => there.committed.has(name))) {
+  const whole = there.shards.filter((name) => there.committed.has(name));
+  for (const shard of takePart(whole, job.part)) {
     const stats = await readStats(folder, shard);
     if (stats === undefined) continue;
     plan.push({ shard, stats, missing: missingOf(stats, annotators, shard, folder.label) });

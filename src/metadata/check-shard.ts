@@ -2,11 +2,12 @@ import { isShardsieveError, messageOf } from '../errors.ts';
 import type { Folder } from '../io/bytes.ts';
 import { clipGroup, scoreColumn } from './columns.ts';
 import { arraysVouchedFor, expectedColumns } from './commit.ts';
+import { COPY_FILE, ORIGINAL_GROUP } from './copy.ts';
 import type { Findings } from './findings.ts';
-import { readStats, shardFiles } from './folder.ts';
+import { type MetadataFolder, readStats, shardFiles } from './folder.ts';
 import { type Npz, openNpz } from './npz.ts';
 import { openParquet, type ParquetFile } from './parquet-read.ts';
-import type { RunEntry, RunRecord } from './run.ts';
+import { RUN_FILE, type RunEntry } from './run.ts';
 import type { ShardStats } from './stats.ts';
 
 /** One shard's files of a metadata folder, as far as they can be opened. */
@@ -14,7 +15,9 @@ export interface CheckedShard {
   folder: Folder;
   shard: string;
   parquet: ParquetFile;
-  /** Of Shardsieve's own folders. */
+  /** Shardsieve scored it, so that its numbers are known to the last bit. */
+  isOwn: boolean;
+  /** Of what Shardsieve wrote: its own folders, and copies of others' with columns added. */
   stats?: ShardStats;
   /** Rows and dimensions of its arrays, by name; absent where there is no npz, or none was asked for. */
   arrays?: Map<string, { rows: number; dim: number }>;
@@ -22,14 +25,17 @@ export interface CheckedShard {
 
 const AGAIN = 'Remove the shard’s _stats.json and run score again';
 
+/** A folder's own record of what made its numbers. */
+export type FolderRecord = Pick<MetadataFolder, 'run' | 'copy'>;
+
 /**
- * Checks what footers, headers and small files say of a shard against each other; no column is read. `run` is the
- * folder's own record, absent for a foreign folder. Returns `undefined` where the shard cannot be opened.
+ * Checks what footers, headers and small files say of a shard against each other; no column is read. `record` is
+ * empty for a foreign folder. Returns `undefined` where the shard cannot be opened.
  */
 export async function checkShard(
   folder: Folder,
   shard: string,
-  run: RunRecord | undefined,
+  record: FolderRecord,
   files: ReadonlySet<string>,
   findings: Findings,
   options: { embeddings: boolean },
@@ -40,7 +46,7 @@ export async function checkShard(
     const detail = isShardsieveError(error) ? error.message.replace(/ \(file [^)]*\)/, '') : messageOf(error);
     findings.add({
       ...{ code: 'damaged', level: 'problem', folder: label, message: 'files that cannot be read' },
-      hint: run === undefined ? 'Fetch them again' : 'Remove them and run score again',
+      hint: record.run === undefined ? 'Fetch them again' : 'Remove them and run score again',
       file,
       detail,
     });
@@ -59,7 +65,7 @@ export async function checkShard(
   } catch (error) {
     return damaged(names.parquet, error);
   }
-  if (run !== undefined) {
+  if (record.run !== undefined || record.copy !== undefined) {
     try {
       stats = await readStats(folder, shard);
     } catch (error) {
@@ -67,10 +73,11 @@ export async function checkShard(
     }
     if (stats === undefined) return undefined;
     checkCounts(label, shard, stats, parquet, findings);
-    checkFingerprints(label, stats, run, parquet, findings);
+    checkFingerprints(label, stats, record, parquet, findings);
     if (options.embeddings) await checkSkipped(folder, stats, files.has(names.skipped), findings);
   }
-  const checked: CheckedShard = { folder, shard, parquet, ...(stats === undefined ? {} : { stats }) };
+  const isOwn = record.run !== undefined;
+  const checked: CheckedShard = { folder, shard, parquet, isOwn, ...(stats === undefined ? {} : { stats }) };
   if (!options.embeddings) return checked;
   if (!files.has(names.npz)) {
     const wanted = stats === undefined ? [] : arraysVouchedFor(stats);
@@ -126,18 +133,20 @@ function checkCounts(
 function checkFingerprints(
   folder: string,
   stats: ShardStats,
-  run: RunRecord,
+  record: FolderRecord,
   parquet: ParquetFile,
   findings: Findings,
 ): void {
   const file = shardFiles(stats.shard).stats;
   for (const [group, have] of Object.entries(stats.groups)) {
-    const want = entryOf(run, group)?.fingerprint;
+    // What a copy was made from has no fingerprint.
+    if (record.copy !== undefined && group === ORIGINAL_GROUP) continue;
+    const want = entryOf(record, group)?.fingerprint;
     if (want === have) continue;
     findings.add({
       ...{ code: 'fingerprint', level: 'problem', folder, file },
-      message: `${group} made otherwise than run.json says`,
-      detail: `fingerprint ${have}, ${want ?? 'nothing'} in run.json`,
+      message: `${group} made otherwise than ${record.run ? RUN_FILE : COPY_FILE} says`,
+      detail: `fingerprint ${have}, ${want ?? 'nothing'} there`,
       hint: 'Remove the _stats.json of these shards and run score again',
     });
   }
@@ -159,7 +168,8 @@ function checkFingerprints(
   }
 }
 
-function entryOf(run: RunRecord, group: string): RunEntry | undefined {
+function entryOf({ run, copy }: FolderRecord, group: string): RunEntry | undefined {
+  if (run === undefined) return copy?.groups[group];
   if (group === 'rows') return run.rows;
   const prefix = clipGroup('');
   return group.startsWith(prefix) ? run.models[group.slice(prefix.length)] : run.groups?.[group];

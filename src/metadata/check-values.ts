@@ -38,7 +38,7 @@ export async function checkScores(shard: CheckedShard, findings: Findings): Prom
     if (count === 0) continue;
     findings.add({
       // Shardsieve writes no NaN; from others it is a row that cannot be judged.
-      ...{ code: 'score_nan', level: shard.stats === undefined ? 'note' : 'problem', column },
+      ...{ code: 'score_nan', level: shard.isOwn ? 'problem' : 'note', column },
       ...{ folder: folder.label, file: parquet.name, detail: `${count} of ${parquet.rows} rows` },
       message: 'rows without a score, or with one that is not a number',
       hint: 'Selecting never keeps them',
@@ -54,10 +54,9 @@ const BATCH_ROWS = 8192;
  * rows of one model, and its scores.
  */
 export async function checkEmbeddings(shard: CheckedShard, findings: Findings): Promise<void> {
-  const { folder, parquet, arrays, stats } = shard;
+  const { folder, parquet, arrays, isOwn } = shard;
   if (arrays === undefined || parquet.rows === 0) return;
   const file = `${shard.shard}.npz`;
-  const isOwn = stats !== undefined;
   const factor = isOwn ? 1 : FOREIGN_FACTOR;
   const level = isOwn ? ('problem' as const) : ('note' as const);
   const hint = isOwn

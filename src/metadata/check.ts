@@ -68,7 +68,7 @@ async function checkFolder(
     });
     return checked;
   }
-  const { run, kind } = there;
+  const { run, copy } = there;
   if (there.shards.length === 0 && there.committed.size === 0) {
     findings.add({
       ...{ code: 'no_metadata', level: 'problem', folder: label, message: 'no metadata here' },
@@ -84,12 +84,12 @@ async function checkFolder(
     });
   }
   const files = new Set(await folder.list());
-  const listed = kind === 'shardsieve' || there.copy !== undefined;
-  const counted = listed ? checkListing(label, there, files, findings) : there.shards;
+  const isWritten = run !== undefined || copy !== undefined;
+  const counted = isWritten ? checkListing(label, there, files, findings) : there.shards;
   for (const shard of counted) {
     if (options.signal?.aborted) throw new CancelledError();
     const embeddings = options.embeddings ?? true;
-    const found = await checkShard(folder, shard, run, files, findings, { embeddings });
+    const found = await checkShard(folder, shard, { run, copy }, files, findings, { embeddings });
     if (found !== undefined) checked.shards.push(found);
   }
   if (run !== undefined) await checkUnfinished(folder, there, findings);

@@ -1,4 +1,5 @@
 import type { Folder } from '../io/bytes.ts';
+import { type Part, takePart } from '../io/part.ts';
 import { writeFile } from '../metadata/folder.ts';
 import {
   encodeOutcome,
@@ -10,7 +11,6 @@ import {
   unfinishedFile,
 } from '../metadata/outcome.ts';
 import { fingerprint } from './fingerprint.ts';
-import { type Part, takePart } from './part.ts';
 
 /** The record of a part, and its shards. Throws `UsageError` where there are more parts than shards. */
 export function planPart<T extends { shard: string }>(

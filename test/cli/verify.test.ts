@@ -1,11 +1,13 @@
-import { appendFile, cp, readFile, rename, rm, utimes, writeFile } from 'node:fs/promises';
+import { appendFile, cp, mkdir, readFile, rename, rm, utimes, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { beforeAll, describe, expect, test } from 'vitest';
+import { annotate as annotateFolder } from '../../cli/jobs/annotate.ts';
 import { scoreShards } from '../../cli/jobs/score.ts';
 import { verifyFolders } from '../../cli/jobs/verify.ts';
+import type { Part } from '../../src/io/part.ts';
 import { cli } from '../helpers/cli.ts';
 import { goodSamples, tarOf, writePool } from '../helpers/pool.ts';
-import { scratch } from '../helpers/tmp.ts';
+import { filesOf, scratch } from '../helpers/tmp.ts';
 
 const folder = await scratch();
 const at = (...names: string[]) => join(folder, ...names);
@@ -144,6 +146,64 @@ describe('verify', () => {
     const result = await verify(...args);
     expect(result.code).toBe(code);
     expect(result.stderr).toContain(text);
+  });
+});
+
+describe('verify of a copy with columns added', () => {
+  test('made by parts: half of it is told, all of it is what one run makes', async () => {
+    const foreign = at('foreign');
+    await mkdir(foreign);
+    for (const shard of ['00000', '00001', '00002']) {
+      for (const ending of ['parquet', 'npz']) {
+        await cp(join(whole, `${shard}.${ending}`), join(foreign, `${shard}.${ending}`));
+      }
+    }
+    const annotate = (out: string, part?: Part) =>
+      annotateFolder({
+        metadata: foreign,
+        lang: ['cld3'],
+        out: at(out),
+        threads: 1,
+        ...(part ? { part } : {}),
+      });
+    await annotate('copy', { index: 1, count: 2 });
+    const half = await verifyFolders({ folders: [at('copy')] });
+    expect(half).toMatchObject({ ok: false, rows: 8 });
+    expect(half.findings[0]).toMatchObject({
+      code: 'half_written',
+      places: [{ file: '00000' }],
+      hint: 'Run annotate with this --out again to finish them',
+    });
+    await annotate('copy', { index: 0, count: 2 });
+    const { ok, findings } = await verifyFolders({ folders: [at('copy')], deep: true });
+    expect({ ok, codes: findings.map(({ code }) => code) }).toEqual({ ok: true, codes: ['unknown_model'] });
+    await annotate('at-once');
+    expect(await filesOf(at('copy'))).toEqual(await filesOf(at('at-once')));
+    await writeFile(
+      at('copy/annotated.json'),
+      (await readFile(at('copy/annotated.json'), 'utf8')).replace(
+        /"fingerprint": "[0-9a-f]+"/,
+        '"fingerprint": "x"',
+      ),
+    );
+    expect(await verifyFolders({ folders: [at('copy')] })).toMatchObject({
+      ok: false,
+      findings: [
+        { code: 'fingerprint', message: 'language:cld3 made otherwise than annotated.json says' },
+        {},
+      ],
+    });
+  });
+
+  test('annotates a part of a folder of our own in place', async () => {
+    await cp(whole, at('own'), { recursive: true });
+    const { code, stdout } = await cli(
+      ['annotate', 'own', '--lang', 'cld3', '--threads', '1', '--shard-index', '0/3', '--json', '--quiet'],
+      { cwd: folder },
+    );
+    expect(code).toBe(0);
+    expect(JSON.parse(stdout)).toMatchObject({ rows: 4 });
+    expect((await verify('own')).codes).toEqual(['incomplete missing_columns']);
   });
 });
 

@@ -1,8 +1,8 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { UsageError } from '../../src/errors.ts';
+import { formatPart, parsePart, takePart } from '../../src/io/part.ts';
 import { failuresAllowed } from '../../src/run/outcome.ts';
-import { formatPart, parsePart, takePart } from '../../src/run/part.ts';
 
 describe('parts of a list', () => {
   it('laid end to end are the list, whatever their number, and differ by one item at most', () => {
