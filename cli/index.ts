@@ -13,6 +13,7 @@ export type { RemoveReport } from '../src/subset/remove.ts';
 export type { ReshardReport } from '../src/subset/reshard.ts';
 export { VERSION } from '../src/version.ts';
 export { type CentroidsOptions, type CentroidsTotals, trainCentroids } from './jobs/centroids.ts';
+export { type EmbedOptions, type EmbedTotals, embedShards } from './jobs/embed.ts';
 export { type FilterOptions, type FilterTotals, filterShards } from './jobs/filter.ts';
 export { type MergeOptions, type MergeTotals, mergeParts } from './jobs/merge.ts';
 export { type RecipeOptions, runRecipe } from './jobs/recipe.ts';

@@ -20,6 +20,7 @@ const COMMANDS: { [name: string]: () => Promise<(context: Context) => Command> }
   score: async () => (await import('./commands/score.ts')).scoreCommand,
   annotate: async () => (await import('./commands/annotate.ts')).annotateCommand,
   select: async () => (await import('./commands/select.ts')).selectCommand,
+  embed: async () => (await import('./commands/embed.ts')).embedCommand,
   centroids: async () => (await import('./commands/centroids.ts')).centroidsCommand,
   reshard: async () => (await import('./commands/reshard.ts')).reshardCommand,
   subset: async () => (await import('./commands/subset.ts')).subsetCommand,

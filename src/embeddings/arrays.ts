@@ -115,23 +115,41 @@ async function openZip(file: RangedFile, name: string): Promise<ArraySource> {
 }
 
 /** Writes a matrix as NumPy's `np.save` writes it, float32. Throws `OutputError`. */
-export async function writeMatrix(
+export function writeMatrix(folder: Folder, name: string, { rows, dim, data }: Float32Matrix): Promise<void> {
+  return writeNpy(folder, name, npyHeader("'<f4'", [rows, dim]), [data.subarray(0, rows * dim)]);
+}
+
+/** Writes rows of halves (`toFloat16`), in parts, as one float16 matrix. Throws `OutputError`. */
+export function writeHalves(
   folder: Folder,
   name: string,
-  { rows, dim, data }: Float32Matrix,
+  dim: number,
+  parts: readonly Uint16Array[],
+): Promise<void> {
+  const values = parts.reduce((sum, part) => sum + part.length, 0);
+  return writeNpy(folder, name, npyHeader("'<f2'", [values / dim, dim]), parts);
+}
+
+/** Bytes a write: the file is not built a second time in memory. */
+const WRITE_BYTES = 1 << 22;
+
+async function writeNpy(
+  folder: Folder,
+  name: string,
+  header: Uint8Array,
+  parts: readonly (Float32Array | Uint16Array)[],
 ): Promise<void> {
   const sink = await folder.create(name);
   try {
-    await sink.write(npyHeader("'<f4'", [rows, dim]));
-    const bytes = new Uint8Array(data.buffer, data.byteOffset, rows * dim * 4);
-    for (let at = 0; at < bytes.length; at += WRITE_BYTES)
-      await sink.write(bytes.subarray(at, at + WRITE_BYTES));
+    await sink.write(header);
+    for (const part of parts) {
+      const bytes = new Uint8Array(part.buffer, part.byteOffset, part.byteLength);
+      for (let at = 0; at < bytes.length; at += WRITE_BYTES)
+        await sink.write(bytes.subarray(at, at + WRITE_BYTES));
+    }
     await sink.commit();
   } catch (error) {
     await sink.abort();
     throw error;
   }
 }
-
-/** Bytes a write: the file is not built a second time in memory. */
-const WRITE_BYTES = 1 << 22;

@@ -51,7 +51,7 @@ const MEMORY = 256 * 1024 * 1024;
  * *any* row before it is above 1 − epsilon, whether that one stays or goes: the rule of the authors' `semdedup.py`.
  * Chains (a like b, b like c) so lose both b and c.
  *
- * Rows are normalised in float64, since float16 moves a duplicate's cosine by some 1e-4; products are float32, and
+ * Rows are normalised in float64, since float16 moves a row's cosine with its own copy by some 1e-5; products are float32, and
  * compared with 1 − epsilon in float32 as there. Holds an id and a cosine a row, and `memory` bytes of rows;
  * a cluster that is larger is compared tile by tile.
  */

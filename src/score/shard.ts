@@ -15,10 +15,10 @@ import { ClipCollector } from './collect.ts';
 import { SampleReader, sizeOf } from './read.ts';
 
 /** Pixels decoded and not yet resized at any time: 64 MP of RGB are 192 MB. A larger picture waits and runs alone. */
-const DECODED_PIXELS = 64e6;
+export const DECODED_PIXELS = 64e6;
 
 /** Bytes of samples read and not yet decoded, at any time. */
-const READ_BYTES = 256e6;
+export const READ_BYTES = 256e6;
 
 /** One model of a run: what it is called in the output, and the parts that make its scores. */
 export interface ScoreModel {

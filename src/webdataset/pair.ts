@@ -67,15 +67,7 @@ export function toPair(sample: RawSample, options: PairOptions): Pair {
     throw new SampleError(sample.problem.reason, sample.problem.detail, { key });
   const json = jsonOf(sample, options);
   const uid = uidOf(sample, json, options);
-  const found = IMAGE_EXTENSIONS.map((ext) => memberNamed(sample, ext)).find(
-    (member) => member !== undefined,
-  );
-  if (found === undefined) {
-    const there = sample.members.slice(0, 8).map((member) => member.ext);
-    throw new SampleError('no_image', `none of ${IMAGE_EXTENSIONS.join(', ')} among ${there.join(', ')}`, {
-      key,
-    });
-  }
+  const found = pictureMember(sample);
   const caption = captionOf(sample, json, options);
   if (ONLY_SPACE.test(caption)) throw new SampleError('empty_caption', 'the caption is empty', { key });
   if (caption.length > MAX_CAPTION) {
@@ -99,6 +91,27 @@ export function toPair(sample: RawSample, options: PairOptions): Pair {
     faceBboxes: boxes(json?.['face_bboxes']),
     carried: carriedOf(json, options.carry ?? [], key),
   };
+}
+
+/**
+ * The picture of a sample alone, for what needs no caption. Throws `SampleError`: the sample's own problem,
+ * `no_image`, or `bad_member` and `member_too_large` of a packed member.
+ */
+export function pictureOf(sample: RawSample, cap = DEFAULT_CAPS.member): Uint8Array {
+  const { key, problem } = sample;
+  if (problem !== undefined) throw new SampleError(problem.reason, problem.detail, { key });
+  return unpacked(sample, pictureMember(sample), cap);
+}
+
+function pictureMember(sample: RawSample): RawSample['members'][number] {
+  const found = IMAGE_EXTENSIONS.map((ext) => memberNamed(sample, ext)).find(
+    (member) => member !== undefined,
+  );
+  if (found !== undefined) return found;
+  const there = sample.members.slice(0, 8).map((member) => member.ext);
+  throw new SampleError('no_image', `none of ${IMAGE_EXTENSIONS.join(', ')} among ${there.join(', ')}`, {
+    key: sample.key,
+  });
 }
 
 /** The uid where it can be known, for the line that says why a sample was skipped. Never throws. */

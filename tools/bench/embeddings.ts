@@ -5,7 +5,7 @@
  *                                    [--methods assign,kmeans,negcliploss,normsim_2,normsim_inf] [--threads 2]
  *
  * PYTHON needs torch, NumPy and faiss-cpu. One line of JSON a method: rows a second of both sides, and the largest
- * difference of each from float64 (of assignments: how many differ). `--memory` runs negCLIPLoss at B = rows without
+ * difference of each from float64 (of assignments: how many differ; of k-means: how many centroids differ from faiss's). `--memory` runs negCLIPLoss at B = rows without
  * Python and tells the peak of the process.
  */
 import { execFileSync } from 'node:child_process';
@@ -139,7 +139,7 @@ try {
       parseNpyMatrix(new Uint8Array(await readFile(join(folder, name))), name).data;
     const theirs = await load(`${method}.npy`);
     const exact = await load(`${method}_64.npy`).catch(() => theirs);
-    const count = method === 'assign' ? differing : largest;
+    const count = method === 'assign' ? differing : method === 'kmeans' ? movedCentroids : largest;
     const figures = {
       method,
       ...{ seconds: { shardsieve: seconds, python: python.seconds } },
@@ -156,6 +156,17 @@ try {
 function largest(a: ArrayLike<number>, b: ArrayLike<number>): number {
   let found = 0;
   for (let i = 0; i < a.length; i++) found = Math.max(found, Math.abs(a[i] - b[i]));
+  return found;
+}
+
+/** Centroids that are not the same to 1e-5: a row between two centroids was given to the other. */
+function movedCentroids(a: ArrayLike<number>, b: ArrayLike<number>): number {
+  let found = 0;
+  for (let c = 0; c < a.length; c += dim) {
+    let isSame = true;
+    for (let i = c; i < c + dim; i++) isSame &&= Math.abs(a[i] - b[i]) < 1e-5;
+    if (!isSame) found++;
+  }
   return found;
 }
 
