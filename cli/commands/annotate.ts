@@ -2,7 +2,7 @@ import { Command, InvalidArgumentError, Option } from 'commander';
 import type { Part } from '../../src/io/part.ts';
 import type { DetectorName } from '../../src/language/types.ts';
 import { EXIT } from '../exit.ts';
-import { type AnnotateTotals, annotate } from '../jobs/annotate.ts';
+import { type AnnotateTotals, annotate, asRunEvents } from '../jobs/annotate.ts';
 import { positiveInteger, SHARED } from '../options.ts';
 import { count, duration, plural, rate } from '../ui/format.ts';
 import { openTerminal } from '../ui/terminal.ts';
@@ -56,19 +56,14 @@ A second run does only what is missing. Columns: lang_fasttext, lang_fasttext_pr
         out: flags.out,
         threads: flags.threads,
         part: flags.shardIndex,
-        onEvent(event) {
-          if (event.type === 'plan') watcher.onEvent({ ...event, bytes: undefined });
-          else if (event.type !== 'rows') watcher.onEvent(event);
-          else {
-            for (let row = 0; row < event.rows; row++) watcher.onEvent({ type: 'sample', outcome: 'scored' });
-          }
-        },
+        onEvent: (event) => asRunEvents(event).forEach(watcher.onEvent),
         onDownload: watcher.onDownload,
         signal,
       }).finally(() => watcher.close());
       const seconds = (performance.now() - started) / 1000;
-      if (flags.json) terminal.out(`${JSON.stringify(summary(totals, seconds))}\n`);
-      else terminal.out(`${lines(totals, seconds).join('\n')}\nwritten to ${flags.out ?? metadata}\n`);
+      if (flags.json) terminal.out(`${JSON.stringify(annotateSummary(totals, seconds))}\n`);
+      else
+        terminal.out(`${annotateLines(totals, seconds).join('\n')}\nwritten to ${flags.out ?? metadata}\n`);
       done(EXIT.done);
     });
 }
@@ -80,7 +75,7 @@ function detectors(text: string): DetectorName[] {
   });
 }
 
-function summary({ rows, groups, shards }: AnnotateTotals, seconds: number) {
+export function annotateSummary({ rows, groups, shards }: AnnotateTotals, seconds: number) {
   return {
     rows,
     groups,
@@ -89,7 +84,7 @@ function summary({ rows, groups, shards }: AnnotateTotals, seconds: number) {
   };
 }
 
-function lines({ rows, groups, shards }: AnnotateTotals, seconds: number): string[] {
+export function annotateLines({ rows, groups, shards }: AnnotateTotals, seconds: number): string[] {
   const reused = shards.reused.length > 0 ? `, ${count(shards.reused.length)} of them already done` : '';
   return [
     `${plural(rows, 'row')} in ${plural(shards.done.length + shards.reused.length, 'shard')}${reused}, in ${duration(seconds)} (${rate(rows / seconds)}/s)`,

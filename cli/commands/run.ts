@@ -17,6 +17,7 @@ import { scoreLines, scoreSummary, selectLines, selectSummary } from '../ui/repo
 import { reshardLines, reshardSummary } from '../ui/reshard-report.ts';
 import { StepProgress } from '../ui/step-progress.ts';
 import { openTerminal } from '../ui/terminal.ts';
+import { annotateLines, annotateSummary } from './annotate.ts';
 import type { CommonFlags, Context } from './context.ts';
 import { reshardFailed } from './reshard.ts';
 import { watchRun } from './watch.ts';
@@ -105,10 +106,11 @@ Paths are relative to where the command runs. Editors check a recipe against rec
       }
 
       function report(totals: StepTotals, seconds: number): void {
-        const { score, select, reshard } = totals;
+        const { score, annotate, select, reshard } = totals;
         if (flags.json) {
           const summary = {
             ...(score ? { score: scoreSummary(score, seconds) } : {}),
+            ...(annotate ? { annotate: annotate.map((one) => annotateSummary(one, seconds)) } : {}),
             ...(select ? { select: selectSummary(select, seconds) } : {}),
             ...(reshard ? { reshard: reshardSummary(reshard, seconds) } : {}),
           };
@@ -117,6 +119,7 @@ Paths are relative to where the command runs. Editors check a recipe against rec
         }
         const lines = [
           ...(score ? scoreLines(score, seconds, recipe.score) : []),
+          ...(annotate ?? []).flatMap((one) => annotateLines(one, seconds)),
           ...(select ? selectLines(select) : []),
           ...(reshard ? reshardLines(reshard) : []),
           `done in ${duration(seconds)}`,

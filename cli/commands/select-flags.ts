@@ -17,10 +17,10 @@ export interface SelectFlags {
   filter?: string[];
   block?: { [kind: string]: string }[];
   join?: string[];
-  lid?: string;
   centroids?: string;
   targets?: string;
   recipe?: string;
+  lid?: string;
   strict?: boolean;
   multiset?: boolean;
   unique?: boolean;
@@ -48,12 +48,13 @@ export function addSelectOptions(command: Command): Command {
       'drop what a list names: sha256:, uid:, url: or domain:FILE; repeatable',
     ).argParser(blockList),
     new Option('--join <parquet>', 'columns by uid that filters may use; repeatable').argParser(repeated),
-    SHARED.lid(),
     new Option('--centroids <file>', 'for image_based: npy, npz or pt'),
     new Option(
       '--targets <file>',
       'for image_based and normsim: embeddings of the target task, npy, npz or pt',
     ),
+    // A recipe may say which, so nothing is the default here.
+    SHARED.lid().default(undefined),
     new Option('--recipe <file>', 'filters (and join, strict, repeats) of a recipe; the flags add to them'),
     new Option('--strict', 'a row that cannot be judged (no caption, no score) is an error'),
     new Option('--unique', 'drop repeated uids (the default, but for presets)').conflicts('multiset'),
@@ -111,7 +112,7 @@ export async function selectionOf(flags: SelectFlags): Promise<FilterChoice> {
     filters,
     multiset: flags.multiset ?? (flags.unique ? false : keepsRepeats),
     strict: flags.strict ?? recipe?.strict,
-    lid: flags.lid,
+    lid: flags.lid ?? recipe?.annotate?.lid,
     ...(joins.length > 0 ? { join: joins } : {}),
   };
 }

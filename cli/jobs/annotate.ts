@@ -6,6 +6,7 @@ import type { Annotator } from '../../src/annotate/types.ts';
 import { UsageError } from '../../src/errors.ts';
 import type { Part } from '../../src/io/part.ts';
 import type { DetectorName } from '../../src/language/types.ts';
+import type { RunEvent } from '../../src/run/events.ts';
 import { openFolder } from '../io/folder.ts';
 import { linkFile } from '../io/link.ts';
 import { createLanguages, type LanguagesOptions } from '../language/languages.ts';
@@ -68,6 +69,13 @@ export async function annotate(options: AnnotateOptions): Promise<AnnotateTotals
   } finally {
     await languages.close();
   }
+}
+
+/** What annotating tells, as a run tells it. */
+export function asRunEvents(event: AnnotateEvent): RunEvent[] {
+  if (event.type === 'plan') return [{ ...event, bytes: undefined }];
+  if (event.type !== 'rows') return [event];
+  return Array.from({ length: event.rows }, () => ({ type: 'sample', outcome: 'scored' }));
 }
 
 async function isSame(a: string, b: string): Promise<boolean> {

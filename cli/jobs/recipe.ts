@@ -3,6 +3,7 @@ import type { Part } from '../../src/io/part.ts';
 import type { OnEvent } from '../../src/run/events.ts';
 import type { MaxFailed } from '../../src/run/outcome.ts';
 import type { Recipe } from '../../src/run/recipe.ts';
+import { type AnnotateOptions, asRunEvents } from './annotate.ts';
 import type { ScoreOptions } from './score.ts';
 import type { SelectOptions } from './select.ts';
 import { runSteps, type Steps, type StepTotals } from './steps.ts';
@@ -34,6 +35,7 @@ export function stepsOf(options: RecipeOptions): Steps {
   const { part, retryFailed, maxFailed } = options;
   const { shards, models, metadata, filters, join, strict, subset, reshard } = recipe;
   const steps: Steps = { allowFailed, onStep, onScored };
+  const told: AnnotateOptions['onEvent'] = (event) => onEvent && asRunEvents(event).forEach(onEvent);
   if (models || recipe.score) {
     const out = need(only(metadata, 'metadata', 'scoring'), 'metadata', 'scoring');
     const specs = (models ?? []).map((model) =>
@@ -52,9 +54,21 @@ export function stepsOf(options: RecipeOptions): Steps {
       ...(named >= 0 ? { slugs: specs.slice(0, named + 1).map(({ slug }) => slug!) } : {}),
     };
   }
+  if (recipe.annotate) {
+    const { lang, lid } = recipe.annotate;
+    const folders = [need(metadata, 'metadata', 'annotating')].flat();
+    steps.annotate = folders.map((folder) => ({
+      metadata: folder,
+      lang,
+      lid,
+      onEvent: told,
+      onDownload,
+      signal,
+    }));
+  }
   if (filters) {
     steps.select = {
-      ...{ filters, strict, onProgress, signal },
+      ...{ filters, strict, onProgress, signal, lid: recipe.annotate?.lid },
       ...(join === undefined ? {} : { join: [join].flat() }),
       metadata: need(metadata, 'metadata', 'selecting'),
       multiset: recipe.repeats === 'keep',
@@ -76,8 +90,8 @@ export function stepsOf(options: RecipeOptions): Steps {
       retryFailed: retryFailed && steps.score === undefined,
     };
   }
-  if (!steps.score && !steps.select && !steps.reshard) {
-    throw new UsageError('this recipe does nothing: it has no models, no filters and no reshard');
+  if (!steps.score && !steps.annotate && !steps.select && !steps.reshard) {
+    throw new UsageError('this recipe does nothing: it has no models, annotate, filters or reshard');
   }
   return steps;
 }

@@ -11,7 +11,6 @@ import type { Uids } from '../../src/select/uids.ts';
 import { type SubsetCounts, writeSubset } from '../../src/subset/npy.ts';
 import { VERSION } from '../../src/version.ts';
 import { openFolder } from '../io/folder.ts';
-import { createLanguages } from '../language/languages.ts';
 import type { LidChoice } from '../language/models.ts';
 import { createSelectEnv } from '../select/env.ts';
 
@@ -26,7 +25,7 @@ export interface FilterChoice {
   column?: string;
   /** Parquets with a `uid` column, whose other columns filters may use. */
   join?: readonly string[];
-  /** fastText's model, where languages are told on the fly: `compressed` (default), `full`, or the path of one. */
+  /** fastText's model for languages that no column has: `compressed` (default), `full`, or a file. */
   lid?: LidChoice;
   /** A row that some filter cannot judge (no caption, no score) is an error; else it is counted and kept out. */
   strict?: boolean;
@@ -65,7 +64,7 @@ export async function selectSubset(options: SelectOptions): Promise<SelectTotals
   // DuckDB is loaded by what reads metadata, not by every command.
   const { createEngine } = await import('../duckdb/engine.ts');
   const engine = createEngine({ joins: options.join });
-  const languages = createLanguages({ lid: options.lid, signal });
+  const env = createSelectEnv({ lid: options.lid, signal });
   try {
     const opened = folders.map((folder) => openFolder(folder, { readOnly: true }));
     const { findings } = await checkFolders(opened, { embeddings: false, signal });
@@ -74,13 +73,13 @@ export async function selectSubset(options: SelectOptions): Promise<SelectTotals
     pool.notes.push(...partial, ...engine.notes);
     const { uids, ...selection } = await selectFrom(pool, {
       filters,
-      env: { ...createSelectEnv(), where: engine.where, languages: languages.detector },
+      env: { ...env, where: engine.where },
       ...{ signal, strict, explain, onProgress },
     });
     return await write(options, filters, pool, uids, selection);
   } finally {
-    await languages.close();
     engine.close();
+    await env.close();
   }
 }
 

@@ -5,15 +5,18 @@ import { filesOf, needingWholePool } from '../../src/select/inspect.ts';
 import { parseFilters } from '../../src/select/parse.ts';
 import type { ReshardReport } from '../../src/subset/reshard.ts';
 import { namesIn } from '../select/env.ts';
+import { type AnnotateOptions, type AnnotateTotals, annotate as annotateFolder } from './annotate.ts';
 import { type ReshardOptions, reshardShards } from './reshard.ts';
 import { type ScoreOptions, scoreShards } from './score.ts';
 import { filtersOf, type SelectOptions, type SelectTotals, selectSubset } from './select.ts';
 
-export type StepName = 'score' | 'select' | 'reshard';
+export type StepName = 'score' | 'annotate' | 'select' | 'reshard';
 
 /** The steps of one run, each with its own options; those that are absent are left out. */
 export interface Steps {
   score?: ScoreOptions;
+  /** Columns for each of the folders. */
+  annotate?: AnnotateOptions[];
   select?: SelectOptions;
   reshard?: ReshardOptions;
   /** Go on although a shard failed. */
@@ -26,6 +29,7 @@ export interface Steps {
 
 export interface StepTotals {
   score?: ScoreTotals;
+  annotate?: AnnotateTotals[];
   select?: SelectTotals;
   reshard?: ReshardReport;
 }
@@ -57,18 +61,23 @@ export class ShardsFailedError extends ShardsieveError {
  * and `allowFailed` is not set.
  */
 export async function runSteps(steps: Steps): Promise<StepTotals> {
-  const { score, select, reshard, onStep } = steps;
+  const { score, annotate, select, reshard, onStep } = steps;
   await checkSteps(steps);
   const totals: StepTotals = {};
   if (score) {
     onStep?.('score');
     totals.score = await scoreShards(score);
     steps.onScored?.(totals.score);
-    const goesOn = select !== undefined || reshard !== undefined;
+    const goesOn = [annotate, select, reshard].some((step) => step !== undefined);
     if (goesOn && !steps.allowFailed && tooManyFailed(totals.score, score)) {
       throw new ShardsFailedError(totals.score, failedShards(totals.score, score));
     }
     checkTotals(totals.score);
+  }
+  if (annotate) {
+    onStep?.('annotate');
+    totals.annotate = [];
+    for (const options of annotate) totals.annotate.push(await annotateFolder(options));
   }
   if (select) {
     onStep?.('select');

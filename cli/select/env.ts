@@ -5,11 +5,21 @@ import { readMatrix, readTargets } from '../../src/embeddings/arrays.ts';
 import { messageOf, UsageError } from '../../src/errors.ts';
 import type { SelectEnv } from '../../src/select/env.ts';
 import { openFolder } from '../io/folder.ts';
+import type { Languages } from '../language/languages.ts';
+import type { LidChoice } from '../language/models.ts';
 import { packageRoot } from '../package-root.ts';
 
 /** What selecting takes from Node. Nothing is loaded before a filter asks for it. */
-export function createSelectEnv(): SelectEnv {
+export function createSelectEnv(options: { lid?: LidChoice; signal?: AbortSignal } = {}): SelectEnv & {
+  close(): Promise<void>;
+} {
+  let languages: Languages | undefined;
   return {
+    async languages(by) {
+      languages ??= (await import('../language/languages.ts')).createLanguages(options);
+      return languages.detector(by);
+    },
+    close: async () => languages?.close(),
     matmul: async () => (await import('../onnx/matmul.ts')).nodeMatmul(),
     entities: async () =>
       new Uint8Array(await readFile(join(packageRoot(), 'assets/wordnet/entities.txt.gz'))),

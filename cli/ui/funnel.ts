@@ -1,4 +1,6 @@
+import type { Step } from '../../src/select/evaluate.ts';
 import { QUANTILES } from '../../src/select/quantiles.ts';
+import type { Found } from '../../src/select/types.ts';
 import type { SelectTotals } from '../jobs/select.ts';
 import { count, percent } from './format.ts';
 
@@ -11,23 +13,33 @@ export function funnelLines({ total, steps }: Pick<SelectTotals, 'total' | 'step
     ['', 'rows', 'of before', 'of all', 'alone', ''],
     ['all', count(total), '', '', '', ''],
   ];
-  for (const { label, before, after, alone, unjudged, found } of steps) {
-    const notes = found.flatMap(({ column, threshold }) =>
-      threshold !== undefined && Number.isFinite(threshold)
-        ? [`${column ?? 'score'} ≥ ${Number(threshold.toPrecision(7))}`]
-        : [],
-    );
-    if (unjudged > 0) notes.push(`${count(unjudged)} not judged`);
-    rows.push([
-      label,
-      count(after),
-      percent(after, before),
-      percent(after, total),
-      percent(alone, total),
-      notes.join('; '),
-    ]);
-  }
+  for (const step of steps) addRows(step, total, '', rows);
   return table(rows);
+}
+
+/** A step's line, and below it those of its parts. */
+function addRows(step: Step, total: number, indent: string, rows: string[][]): void {
+  const { label, before, after, alone, unjudged, found, parts = [] } = step;
+  const notes = parts.length > 0 ? [] : found.flatMap(noteOf);
+  if (unjudged > 0) notes.push(`${count(unjudged)} not judged`);
+  rows.push([
+    indent + label,
+    count(after),
+    percent(after, before),
+    percent(after, total),
+    percent(alone, total),
+    notes.join('; '),
+  ]);
+  for (const part of parts) addRows(part, total, `${indent}  `, rows);
+}
+
+/** What a filter found out, where it is a threshold or a count of repeats. */
+function noteOf({ column, threshold, repeats, duplicates }: Found): string[] {
+  if (threshold !== undefined && Number.isFinite(threshold)) {
+    return [`${column ?? 'score'} ≥ ${Number(threshold.toPrecision(7))}`];
+  }
+  const dropped = repeats ?? duplicates;
+  return typeof dropped === 'number' ? [`${count(dropped)} repeats`] : [];
 }
 
 /** What a dry run prints: the funnel, how steps overlap, and how the scores are spread. */

@@ -113,7 +113,7 @@ export function selectLines(totals: SelectTotals): string[] {
   lines.push(
     `${plural(totals.written, 'uid')} in the subset, ${plural(totals.repeats, 'repeat')} among the kept rows`,
   );
-  return [...totals.notes, ...(steps.length > 1 ? funnelLines(totals) : []), ...lines];
+  return [...totals.notes, ...(steps.length > 1 || steps[0]?.parts ? funnelLines(totals) : []), ...lines];
 }
 
 export function speed(samples: number, seconds: number): string {

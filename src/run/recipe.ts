@@ -33,10 +33,9 @@ const annotate = z
       .array(z.enum(['fasttext', 'cld3']))
       .min(1)
       .optional(),
-    lid: z
-      .enum(['compressed', 'full'])
+    lid: path
       .optional()
-      .describe("fastText's lid.176.ftz, in the package, or lid.176.bin"),
+      .describe("fastText's model: compressed (in the package), full (lid.176.bin), or a file"),
   })
   .describe('columns to add to the metadata before selecting');
 

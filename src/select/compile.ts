@@ -96,7 +96,7 @@ function labelOf(filter: Filter): string {
   const [[name, params]] = Object.entries(filter);
   if (typeof params === 'string') return `${name} ${params}`;
   const shown = Object.entries(params as { [field: string]: unknown })
-    .filter(([field, value]) => value !== undefined && value !== defaultOf(name, field))
+    .filter(([field, value]) => value !== undefined && (field === 'is' || value !== defaultOf(name, field)))
     .map(([field, value]) => `${field} ${Array.isArray(value) ? value.join('|') : String(value)}`);
   return [name, ...shown].join(' ');
 }

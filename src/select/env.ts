@@ -1,6 +1,6 @@
 import type { Matmul } from '../embeddings/matmul.ts';
 import type { Float32Matrix } from '../embeddings/types.ts';
-import type { LanguageDetector } from '../language/types.ts';
+import type { DetectorName, LanguageDetector } from '../language/types.ts';
 import type { Pool } from './pool.ts';
 import type { Verdict } from './types.ts';
 
@@ -12,7 +12,7 @@ export interface SelectEnv {
   /** SQL predicates (`where`). */
   where?: WhereEngine;
   /** Language of captions, where no column has it. */
-  languages?: (by: 'fasttext' | 'cld3') => Promise<CaptionLanguages>;
+  languages?: (by: DetectorName) => Promise<LanguageDetector>;
   /** The bytes of `assets/wordnet`'s table. */
   entities?: () => Promise<Uint8Array>;
   /** Products of matrices, for filters by embeddings. */
@@ -32,6 +32,3 @@ export interface WhereEngine {
    */
   test(pool: Pool, predicate: string): Promise<Verdict>;
 }
-
-/** `null` for a caption that is null. */
-export type CaptionLanguages = Pick<LanguageDetector, 'detect'>;

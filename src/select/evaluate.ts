@@ -20,6 +20,8 @@ export interface Step {
   alone: number;
   /** What fractions became, and the like: of this filter and the filters in it. */
   found: Found[];
+  /** Of a preset and of `sequence`: what its parts did, one after another. */
+  parts?: Step[];
 }
 
 export interface Outcome {
@@ -58,20 +60,8 @@ export async function evaluate(
   const steps: Step[] = [];
   const alone: RowMask[] = [];
   for (const plan of plans) {
-    const before = kept.count();
-    const found: Found[] = [];
-    const verdict = await judge(plan, kept, context, found);
-    const unjudged = kept.countBoth(verdict.unjudged);
-    if (options.strict && unjudged > 0) throw unjudgedError(pool, plan.label, verdict, kept, unjudged);
-    kept.and(verdict.keep);
-    steps.push({
-      label: plan.label,
-      before,
-      after: kept.count(),
-      unjudged,
-      alone: verdict.keep.count(),
-      found,
-    });
+    const { step, verdict } = await take(plan, kept, context);
+    steps.push(step);
     alone.push(verdict.keep);
   }
   return { kept, steps, overlap: alone.map((a) => alone.map((b) => a.countBoth(b))) };
@@ -84,7 +74,30 @@ interface Context {
   rows: Map<RowFilter, Verdict>;
 }
 
-async function judge(plan: Plan, rest: RowMask, context: Context, found: Found[]): Promise<Verdict> {
+/** Applies one filter to the rows that are left, and says what it did. */
+async function take(
+  plan: Plan,
+  rest: RowMask,
+  context: Context,
+): Promise<{ step: Step; verdict: Judgement }> {
+  const { label } = plan;
+  const { pool, options } = context;
+  const before = rest.count();
+  const found: Found[] = [];
+  const verdict = await judge(plan, rest, context, found);
+  const unjudged = rest.countBoth(verdict.unjudged);
+  if (options.strict && unjudged > 0) throw unjudgedError(pool, label, verdict, rest, unjudged);
+  rest.and(verdict.keep);
+  const { parts } = verdict;
+  const step = { label, before, after: rest.count(), unjudged, alone: verdict.keep.count(), found };
+  return { step: parts === undefined ? step : { ...step, parts }, verdict };
+}
+
+interface Judgement extends Verdict {
+  parts?: Step[];
+}
+
+async function judge(plan: Plan, rest: RowMask, context: Context, found: Found[]): Promise<Judgement> {
   const { pool, options } = context;
   switch (plan.kind) {
     case 'leaf': {
@@ -130,12 +143,15 @@ async function judge(plan: Plan, rest: RowMask, context: Context, found: Found[]
     case 'sequence': {
       const keep = rest.clone();
       const unjudged = new RowMask(pool.rows);
+      const parts: Step[] = [];
       for (const part of plan.parts) {
-        const verdict = await judge(part, keep, context, found);
-        unjudged.or(keep.clone().and(verdict.unjudged));
-        keep.and(verdict.keep);
+        const came = keep.clone();
+        const { step, verdict } = await take(part, keep, context);
+        unjudged.or(came.and(verdict.unjudged));
+        found.push(...step.found);
+        parts.push(step);
       }
-      return { keep, unjudged };
+      return { keep, unjudged, parts };
     }
   }
 }

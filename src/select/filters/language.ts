@@ -1,60 +1,57 @@
+import { LANGUAGE_COLUMNS } from '../../annotate/language.ts';
 import { UsageError } from '../../errors.ts';
-import type { CaptionLanguages, SelectEnv } from '../env.ts';
+import type { Detection, DetectorName, LanguageDetector } from '../../language/types.ts';
+import type { SelectEnv } from '../env.ts';
 import type { Pool } from '../pool.ts';
+import type { ColumnRequest } from '../scan.ts';
 import type { Params } from '../spec.ts';
 import { DROP, KEEP, type RowFilter, UNJUDGED } from '../types.ts';
 
-const COLUMN = { fasttext: 'lang_fasttext', cld3: 'lang_cld3' } as const;
-const PROBABILITY = 'lang_fasttext_prob';
-
-/** The caption's language: from the column that `annotate` adds, else computed on the fly. */
-export function languageFilter(params: Params<'language'>, pool: Pool, env: SelectEnv): RowFilter {
-  const { by, min_probability } = params;
-  if (min_probability !== undefined && by !== 'fasttext') {
-    throw new UsageError('min_probability is of fasttext only');
-  }
-  const wanted = new Set(typeof params.is === 'string' ? [params.is] : params.is);
-  const verdict = (language: string | null, probability: number) =>
-    language === null
-      ? UNJUDGED
-      : wanted.has(language) && (min_probability === undefined || probability >= min_probability)
-        ? KEEP
-        : DROP;
-  const column = COLUMN[by];
-  const needsProbability = min_probability !== undefined;
-  if (pool.has(column) && (!needsProbability || pool.has(PROBABILITY))) {
+/** The caption's language: from the columns that `annotate` adds, else told on the fly. */
+export async function languageFilter(
+  params: Params<'language'>,
+  pool: Pool,
+  env: SelectEnv,
+): Promise<RowFilter> {
+  const { by, min_probability: least } = params;
+  if (least !== undefined && by !== 'fasttext') throw new UsageError('min_probability is of fasttext only');
+  const wanted = new Set([params.is].flat());
+  const verdict = (language: string | null, probability: number) => {
+    if (language === null) return UNJUDGED;
+    return wanted.has(language) && (least === undefined || probability >= least) ? KEEP : DROP;
+  };
+  const { language, probability } = LANGUAGE_COLUMNS[by];
+  const asked = [language, ...(least === undefined ? [] : [probability!])];
+  if (asked.every((column) => pool.has(column))) {
     return {
       kind: 'rows',
-      requests: [
-        { name: column, as: 'text' },
-        ...(needsProbability ? [{ name: PROBABILITY, as: 'number' } as const] : []),
-      ],
+      requests: asked.map((name): ColumnRequest => ({ name, as: name === language ? 'text' : 'number' })),
       judge(batch, verdicts) {
-        const languages = batch.texts(column);
-        const probabilities = needsProbability ? batch.numbers(PROBABILITY) : undefined;
+        const languages = batch.texts(language);
+        const probabilities = least === undefined ? undefined : batch.numbers(probability!);
         for (let row = 0; row < batch.rows; row++) {
           verdicts[row] = verdict(languages[row], probabilities?.[row] ?? 1);
         }
       },
     };
   }
-  const { languages } = env;
-  if (languages === undefined) {
-    throw new UsageError(`no column ${column}, and languages cannot be told here`, {
-      column,
+  if (env.languages === undefined) {
+    throw new UsageError(`no column ${language}, and languages cannot be told here`, {
+      column: language,
       hint: `Add it first: shardsieve annotate METADATA --lang ${by}`,
     });
   }
-  let detector: Promise<CaptionLanguages> | undefined;
+  pool.require('text');
+  const detector = await env.languages(by);
   return {
     kind: 'rows',
     requests: [{ name: 'text', as: 'text' }],
+    found: { detector: by, detector_fingerprint: detector.fingerprint },
     async judge(batch, verdicts) {
-      detector ??= languages(by);
-      const captions = batch.texts('text');
-      const found = await (await detector).detect(captions);
+      const found = await detector.detect(batch.texts('text'));
       for (let row = 0; row < batch.rows; row++) {
-        verdicts[row] = verdict(found[row]?.language ?? null, found[row]?.probability ?? 0);
+        const one = found[row];
+        verdicts[row] = verdict(one?.language ?? null, one?.probability ?? 0);
       }
     },
   };
@@ -62,15 +59,16 @@ export function languageFilter(params: Params<'language'>, pool: Pool, env: Sele
 
 /** Languages that are told once for each batch, however many filters ask. */
 export function askedOnce(
-  languages: NonNullable<SelectEnv['languages']>,
-): NonNullable<SelectEnv['languages']> {
-  const detectors = new Map<string, Promise<CaptionLanguages>>();
-  const remember = async (detector: Promise<CaptionLanguages>): Promise<CaptionLanguages> => {
-    const told = new WeakMap<object, ReturnType<CaptionLanguages['detect']>>();
-    const { detect } = await detector;
+  languages: (by: DetectorName) => Promise<LanguageDetector>,
+): (by: DetectorName) => Promise<LanguageDetector> {
+  const detectors = new Map<DetectorName, Promise<LanguageDetector>>();
+  const remember = async (asked: Promise<LanguageDetector>): Promise<LanguageDetector> => {
+    const detector = await asked;
+    const told = new WeakMap<object, Promise<(Detection | null)[]>>();
     return {
+      ...detector,
       detect(captions) {
-        const known = told.get(captions) ?? detect(captions);
+        const known = told.get(captions) ?? detector.detect(captions);
         told.set(captions, known);
         return known;
       },
