@@ -1,9 +1,9 @@
-import { isShardsieveError, messageOf } from '../errors.ts';
+import { messageOf } from '../errors.ts';
 import type { Folder } from '../io/bytes.ts';
 import { clipGroup, scoreColumn } from './columns.ts';
 import { arraysVouchedFor, expectedColumns } from './commit.ts';
 import { COPY_FILE, ORIGINAL_GROUP } from './copy.ts';
-import type { Findings } from './findings.ts';
+import { addDamaged, type Findings } from './findings.ts';
 import { type MetadataFolder, readStats, shardFiles } from './folder.ts';
 import { type Npz, openNpz } from './npz.ts';
 import { openParquet, type ParquetFile } from './parquet-read.ts';
@@ -41,15 +41,9 @@ export async function checkShard(
   options: { embeddings: boolean },
 ): Promise<CheckedShard | undefined> {
   const { label } = folder;
+  const isOwn = record.run !== undefined;
   const damaged = (file: string, error: unknown): undefined => {
-    // The message names the file already.
-    const detail = isShardsieveError(error) ? error.message.replace(/ \(file [^)]*\)/, '') : messageOf(error);
-    findings.add({
-      ...{ code: 'damaged', level: 'problem', folder: label, message: 'files that cannot be read' },
-      hint: record.run === undefined ? 'Fetch them again' : 'Remove them and run score again',
-      file,
-      detail,
-    });
+    addDamaged(findings, { folder: label, file, isOwn }, error);
     return undefined;
   };
   let names: ReturnType<typeof shardFiles>;
@@ -76,7 +70,6 @@ export async function checkShard(
     checkFingerprints(label, stats, record, parquet, findings);
     if (options.embeddings) await checkSkipped(folder, stats, files.has(names.skipped), findings);
   }
-  const isOwn = record.run !== undefined;
   const checked: CheckedShard = { folder, shard, parquet, isOwn, ...(stats === undefined ? {} : { stats }) };
   if (!options.embeddings) return checked;
   if (!files.has(names.npz)) {

@@ -1,7 +1,6 @@
-import { messageOf } from '../errors.ts';
 import type { CheckedShard } from './check-shard.ts';
 import { scoreColumn, slugOf } from './columns.ts';
-import type { Findings } from './findings.ts';
+import { addDamaged, type Findings } from './findings.ts';
 import { type Float32Matrix, openNpz } from './npz.ts';
 import type { ParquetFile } from './parquet-read.ts';
 
@@ -25,14 +24,19 @@ export async function checkScores(shard: CheckedShard, findings: Findings): Prom
     .map(({ name }) => name);
   if (columns.length === 0) return;
   const missing = new Map(columns.map((column) => [column, 0]));
-  for await (const { chunks } of parquet.groups(columns)) {
-    for (const [column, pieces] of chunks) {
-      let count = 0;
-      for (const piece of pieces) {
-        for (let i = 0; i < piece.length; i++) if (!Number.isFinite(piece[i])) count++;
+  try {
+    for await (const { chunks } of parquet.groups(columns)) {
+      for (const [column, pieces] of chunks) {
+        let count = 0;
+        for (const piece of pieces) {
+          for (let i = 0; i < piece.length; i++) if (!Number.isFinite(piece[i])) count++;
+        }
+        missing.set(column, missing.get(column)! + count);
       }
-      missing.set(column, missing.get(column)! + count);
     }
+  } catch (error) {
+    addDamaged(findings, { folder: folder.label, file: parquet.name, isOwn: shard.isOwn }, error);
+    return;
   }
   for (const [column, count] of missing) {
     if (count === 0) continue;
@@ -115,10 +119,7 @@ export async function checkEmbeddings(shard: CheckedShard, findings: Findings): 
         });
       }
     } catch (error) {
-      findings.add({
-        ...{ code: 'damaged', level: 'problem', folder: folder.label, file, hint },
-        ...{ message: 'files that cannot be read', detail: messageOf(error) },
-      });
+      addDamaged(findings, { folder: folder.label, file, isOwn }, error);
     }
   }
 }

@@ -1,3 +1,5 @@
+import { isShardsieveError, messageOf } from '../errors.ts';
+
 /** What checks of metadata find: stated as data, so that one caller refuses, another reports, a third counts. */
 
 export type FindingCode =
@@ -81,7 +83,10 @@ export class Findings {
       this.#all.set(key, known);
     }
     known.places.push(...places);
-    if (file !== undefined) known.places.push({ file, detail });
+    // Two checks may meet the same damage, one right after the other.
+    const last = known.places.at(-1);
+    const isTold = last?.file === file && last?.detail === detail;
+    if (file !== undefined && !isTold) known.places.push({ file, detail });
   }
 
   /** Problems first, then what is incomplete, then notes; in the order found. */
@@ -89,6 +94,20 @@ export class Findings {
     const order = (level: FindingLevel) => ['problem', 'incomplete', 'note'].indexOf(level);
     return [...this.#all.values()].sort((a, b) => order(a.level) - order(b.level));
   }
+}
+
+/** Tells that a file cannot be read. `isOwn`: Shardsieve wrote it and can write it again. */
+export function addDamaged(
+  findings: Findings,
+  { folder, file, isOwn }: { folder: string; file: string; isOwn: boolean },
+  error: unknown,
+): void {
+  // The message names the file already.
+  const detail = isShardsieveError(error) ? error.message.replace(/ \(file [^)]*\)/, '') : messageOf(error);
+  findings.add({
+    ...{ code: 'damaged', level: 'problem', folder, message: 'files that cannot be read', file, detail },
+    hint: isOwn ? 'Remove them and run score again' : 'Fetch them again',
+  });
 }
 
 /** Places that a message names before it only counts them. */

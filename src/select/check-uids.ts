@@ -1,5 +1,5 @@
 import type { CheckedShard } from '../metadata/check-shard.ts';
-import type { Findings } from '../metadata/findings.ts';
+import { addDamaged, type Findings } from '../metadata/findings.ts';
 import { countDistinct, parseUid, sortUids, UidList } from './uids.ts';
 
 /**
@@ -12,18 +12,22 @@ export async function checkUids(
 ): Promise<{ rows: number; distinct: number }> {
   const uids = new UidList();
   const words = new Uint32Array(4);
-  for (const { folder, parquet } of shards) {
+  for (const { folder, parquet, isOwn } of shards) {
     if (!parquet.columns.some(({ name }) => name === 'uid')) continue;
     let malformed = 0;
     let first = -1;
-    for await (const { start, chunks } of parquet.groups(['uid'], { bytes: true })) {
-      let row = start;
-      for (const piece of chunks.get('uid')!) {
-        for (let i = 0; i < piece.length; i++, row++) {
-          if (parseAny(piece[i], words)) uids.push(words, 0);
-          else if (malformed++ === 0) first = row;
+    try {
+      for await (const { start, chunks } of parquet.groups(['uid'], { bytes: true })) {
+        let row = start;
+        for (const piece of chunks.get('uid')!) {
+          for (let i = 0; i < piece.length; i++, row++) {
+            if (parseAny(piece[i], words)) uids.push(words, 0);
+            else if (malformed++ === 0) first = row;
+          }
         }
       }
+    } catch (error) {
+      addDamaged(findings, { folder: folder.label, file: parquet.name, isOwn }, error);
     }
     if (malformed === 0) continue;
     findings.add({

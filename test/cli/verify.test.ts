@@ -60,6 +60,18 @@ describe('verify', () => {
     expect(stdout).toContain('not everything is as it should be');
   });
 
+  test('finds a parquet whose pages are damaged behind a whole footer', async () => {
+    const { ok, findings } = await damaged('pages', async (path) => {
+      const file = join(path, '00001.parquet');
+      const bytes = await readFile(file);
+      const footer = bytes.length - 8 - bytes.readUInt32LE(bytes.length - 8);
+      await writeFile(file, bytes.fill(0xff, 4, footer));
+    });
+    expect(ok).toBe(false);
+    expect(new Set(findings.map(({ code }) => code))).toEqual(new Set(['damaged']));
+    expect(findings[0].places[0].file).toBe('00001.parquet');
+  });
+
   test('finds embeddings of another shard, which only their values tell', async () => {
     const swap = (path: string) => cp(join(path, '00001.npz'), join(path, '00000.npz'));
     expect(await damaged('swapped', swap)).toMatchObject({ ok: true, codes: [] });
