@@ -68,7 +68,7 @@ async function spreadsOf(pool: Pool, steps: readonly Step[], signal?: AbortSigna
   const names = new Set(
     columns.flatMap(({ column }) => (column !== undefined && known.has(column) ? [column] : [])),
   );
-  const spreads: Spread[] = [];
+  const spreads: Spread[] = columns.flatMap(({ spread }) => spread ?? []);
   for (const name of names) spreads.push(await spreadOf(pool, name, signal));
   return spreads;
 }

@@ -1,5 +1,6 @@
 import type { RowMask } from './mask.ts';
 import type { Pool } from './pool.ts';
+import type { Spread } from './quantiles.ts';
 import type { Batch, ColumnRequest } from './scan.ts';
 
 /** What a filter says of the rows of a pool. A row in neither mask is dropped; no row is in both. */
@@ -44,5 +45,7 @@ export interface Judged extends Verdict {
 export interface Found {
   column?: string;
   threshold?: number;
-  [name: string]: string | number | string[] | number[] | undefined;
+  /** Of scores that the filter made itself, which no column holds. */
+  spread?: Spread;
+  [name: string]: string | number | string[] | Spread | undefined;
 }

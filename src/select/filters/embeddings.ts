@@ -141,8 +141,11 @@ function byScores(
     if (Number.isNaN(scores[row])) unjudged.set(row);
     else if (top ? top.keep[row] === 1 : scores[row] >= least) keep.set(row);
   }
-  const { quantiles } = spread(name, [Float32Array.from(scores)]);
-  const found: Found = { column: name, threshold: top ? top.threshold : threshold, quantiles };
+  const found: Found = {
+    column: name,
+    threshold: top ? top.threshold : threshold,
+    spread: spread(name, [Float32Array.from(scores)]),
+  };
   if (top && top.tiesDropped > 0) found['ties_dropped'] = top.tiesDropped;
   return { keep, unjudged, found };
 }
