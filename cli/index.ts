@@ -12,6 +12,7 @@ export type { Filter, FilterInput } from '../src/select/spec.ts';
 export type { RemoveReport } from '../src/subset/remove.ts';
 export type { ReshardReport } from '../src/subset/reshard.ts';
 export { VERSION } from '../src/version.ts';
+export { openHead } from './heads/store.ts';
 export { type CentroidsOptions, type CentroidsTotals, trainCentroids } from './jobs/centroids.ts';
 export { type EmbedOptions, type EmbedTotals, embedShards } from './jobs/embed.ts';
 export { type FilterOptions, type FilterTotals, filterShards } from './jobs/filter.ts';
@@ -29,6 +30,7 @@ export {
   describeSubsets,
   type SubsetsInfo,
 } from './jobs/subset.ts';
+export { type TrainedHead, type TrainHeadOptions, trainHead } from './jobs/train-head.ts';
 export { type VerifyOptions, verifyFolders } from './jobs/verify.ts';
 export { listModels, type ModelRow } from './models/list.ts';
 export { pullModel, type ResolvedModel, resolveModel } from './models/resolve.ts';

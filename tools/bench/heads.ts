@@ -74,7 +74,7 @@ function seeded(size: 'l14' | 'b32'): Head {
     space: { name: size, dim: widths[0], weights_sha256: [], models: [] },
     preprocess_fingerprint: null,
     labels: ['nsfw'],
-    columns: ['nsfw'],
+    columns: [`nsfw_${size}`],
     thresholds: {},
     licence: 'none',
     source: 'seeded',

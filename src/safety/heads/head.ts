@@ -37,8 +37,17 @@ export const headInfoSchema = z
     preprocess_fingerprint: z.string().nullable(),
     /** What each value is the probability of. */
     labels: z.array(words).min(1),
-    /** The column of each value. */
-    columns: z.array(columnName).min(1),
+    /** The column of each value; the beginning keeps it apart from the columns of samples. */
+    columns: z
+      .array(
+        z
+          .string()
+          .regex(
+            /^(nsfw|safety)_[a-z0-9_]+$/,
+            'must begin with nsfw_ or safety_ and go on with a-z, 0-9 and _',
+          ),
+      )
+      .min(1),
     /** `unsure` and `nsfw`, or other names; values at or above a threshold are that. */
     thresholds: z.record(words, probability),
     licence: words,

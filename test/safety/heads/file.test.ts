@@ -51,8 +51,8 @@ describe('a file that is no head', () => {
     ['a field too many', edited((json) => Object.assign(json, { run: 'rm' })), /Unrecognized key: "run"/],
     [
       'a column that is none',
-      edited((json) => (json['columns'] = ['Bad name'])),
-      /columns\.0: must be made of/,
+      edited((json) => (json['columns'] = ['uid'])),
+      /columns\.0: must begin with nsfw_ or safety_/,
     ],
     ['labels and columns apart', edited((json) => (json['labels'] = ['a', 'b'])), /columns: must be as many/],
     [

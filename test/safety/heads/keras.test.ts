@@ -1,8 +1,13 @@
+import { createHash } from 'node:crypto';
 import { existsSync, readFileSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
 import { unzipSync, zipSync } from 'fflate';
 import { describe, expect, test } from 'vitest';
+import { importHead } from '../../../cli/heads/import.ts';
+import { nodeHead } from '../../../cli/heads/run.ts';
 import { millionths } from '../../../src/safety/heads/encode.ts';
 import { importKerasZip } from '../../../src/safety/heads/keras/import.ts';
+import { KNOWN_HEADS } from '../../../src/safety/heads/known.ts';
 import { outputWidth } from '../../../src/safety/heads/layers.ts';
 import { runLayer } from '../../../src/safety/heads/run.ts';
 import { fixture, fixtureJson } from '../../helpers/fixtures.ts';
@@ -39,6 +44,40 @@ describe.skipIf(!existsSync(ZIPS))("LAION's published zips (skipped: ../shared/d
     expect(worst(probabilities(zip, rows, data), probability)).toBeLessThan(1e-5);
   });
 });
+
+describe.skipIf(!existsSync(ZIPS))(
+  'published files, as they are known (skipped: ../shared/data is not there)',
+  () => {
+    test.each(KNOWN_HEADS.map((known) => [known.alias, known] as const))('%s', async (_, known) => {
+      const path = fileURLToPath(new URL(known.file, ZIPS));
+      const bytes = readFileSync(path);
+      expect([bytes.length, createHash('sha256').update(bytes).digest('hex')]).toEqual([
+        known.size,
+        known.sha256,
+      ]);
+      const head = await importHead(path, {}, { env: { HF_HUB_OFFLINE: '1', HF_HOME: '/nowhere' } });
+      expect(head.info).toEqual(known.info);
+      const { rows, data } = floatMatrix(`heads/laion_${known.info.space.datacomp}.npy`);
+      const runner = await nodeHead(head);
+      const found = Array.from(await runner.run(data, rows));
+      await runner.release();
+      if (known.kind === 'keras') {
+        const golden = fixtureJson<{ probability: number[] }>(
+          `heads/laion_${known.info.space.datacomp}.json`,
+        );
+        expect(worst(found, golden.probability)).toBeLessThan(1e-5);
+        return;
+      }
+      // The two prompts' dot products, as clip-retrieval compares them.
+      const prompts = new Float32Array(new Uint8Array(bytes.subarray(128)).buffer);
+      const dim = head.info.space.dim;
+      const dot = (row: number, p: number) =>
+        data.subarray(row * dim, (row + 1) * dim).reduce((sum, x, k) => sum + x * prompts[p * dim + k], 0);
+      expect(found).toEqual(found.map((__, row) => (dot(row, 1) > dot(row, 0) ? 1 : 0)));
+      expect(new Set(found).size).toBe(2);
+    });
+  },
+);
 
 test('a small SavedModel gives what TensorFlow gives', () => {
   const golden = fixtureJson<{ rows: number[][]; probability: number[] }>('heads/tiny_keras.json');

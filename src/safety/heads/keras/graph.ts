@@ -11,6 +11,8 @@ const DT_STRING = 7;
 const DT_INT64 = 9;
 /** LAION's graphs have 84 nodes at the top. */
 const MAX_NODES = 100_000;
+/** LAION's largest table has 10,425 keys. */
+const MAX_VALUES = 1_000_000;
 
 export interface Table {
   keys: string[];
@@ -108,7 +110,9 @@ function constantOf(node: Uint8Array): Uint8Array | undefined {
 }
 
 function countOf(tensor: Uint8Array): number {
-  return shapeOf(messages(tensor, 2).at(-1)).reduce((product, n) => product * n, 1);
+  const count = shapeOf(messages(tensor, 2).at(-1)).reduce((product, n) => product * n, 1);
+  if (count > MAX_VALUES) throw new Error(`a constant of ${count} values`);
+  return count;
 }
 
 /** Raw content, else values of which the last stands for all that are left out. */
