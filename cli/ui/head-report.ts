@@ -73,7 +73,7 @@ function classLines({ label, positives, thresholds, ...figures }: ClassFigures):
     `  average precision  ${interval(figures.average_precision)}`,
     '  at or above   flagged   precision             recall',
     ...thresholds.map(({ threshold, flagged, precision, recall }) =>
-      `  ${threshold.toFixed(2).padEnd(12)}  ${`${(100 * flagged).toFixed(1)}%`.padStart(7)}   ${interval(precision)}  ${interval(recall)}`.trimEnd(),
+      `  ${Number(threshold.toPrecision(3)).toString().padEnd(12)}  ${`${(100 * flagged).toFixed(1)}%`.padStart(7)}   ${interval(precision)}  ${interval(recall)}`.trimEnd(),
     ),
   ];
 }

@@ -4,7 +4,13 @@ import { headRunner } from '../../../src/safety/heads/run.ts';
 import { applyIsotonic, fitIsotonic, fitPlatt } from '../../../src/safety/heads/train/calibrate.ts';
 import { type Labelled, subset } from '../../../src/safety/heads/train/data.ts';
 import { type FitOptions, fitHead, predict } from '../../../src/safety/heads/train/fit.ts';
-import { atThreshold, averagePrecision, rocAuc, wilson } from '../../../src/safety/heads/train/metrics.ts';
+import {
+  atThreshold,
+  averagePrecision,
+  rocAuc,
+  thresholdForRecall,
+  wilson,
+} from '../../../src/safety/heads/train/metrics.ts';
 import { type TrainOptions, train } from '../../../src/safety/heads/train/train.ts';
 import { fixtureJson } from '../../helpers/fixtures.ts';
 import { floatMatrix } from '../../helpers/npy.ts';
@@ -108,6 +114,9 @@ describe('against scikit-learn on the same data', () => {
     }
     const cut = atThreshold(Float64Array.of(0.1, 0.5, 0.6, 0.9), Int32Array.of(1, 0, 1, 1), 0.5);
     expect(cut).toMatchObject({ flagged: 0.75, precision: { value: 2 / 3 }, recall: { value: 2 / 3 } });
+    const scored = Float64Array.of(0.1, 0.5, 0.6, 0.9, 0.2);
+    const truth = Int32Array.of(1, 0, 1, 1, 0);
+    expect([0.3, 0.5, 0.7, 1].map((r) => thresholdForRecall(scored, truth, r))).toEqual([0.9, 0.6, 0.1, 0.1]);
     expect(wilson(0, 0)).toEqual({ value: Number.NaN, low: 0, high: 1 });
   });
 

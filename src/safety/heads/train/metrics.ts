@@ -133,3 +133,9 @@ export function bestThreshold(scores: Float64Array, labels: Int32Array): number 
   }
   return best.threshold;
 }
+
+/** The highest score at which at least this share of the positives is caught. */
+export function thresholdForRecall(scores: Float64Array, labels: Int32Array, recall: number): number {
+  const caught = scores.filter((_, i) => labels[i] === 1).sort();
+  return caught[caught.length - Math.max(1, Math.ceil(recall * caught.length))];
+}

@@ -17,6 +17,7 @@ import {
   bestThreshold,
   type Estimate,
   rocAuc,
+  thresholdForRecall,
 } from './metrics.ts';
 import { toLayers } from './network.ts';
 import { seededRandom } from './random.ts';
@@ -49,6 +50,8 @@ export interface Trained {
 }
 
 const THRESHOLDS = [0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95];
+/** And where this share of what is looked for is caught: for a rare class, far below all of the above. */
+const RECALLS = [0.5, 0.8, 0.9, 0.95];
 
 /** Throws `UsageError` where the labels cannot be learned from, `CancelledError` on the signal. */
 export async function train(data: Labelled, options: TrainOptions): Promise<Trained> {
@@ -196,8 +199,15 @@ function measure(
     rocAuc: rocAuc(probability, truth),
     averagePrecision: averagePrecision(probability, truth),
     foldAuc,
-    thresholds: THRESHOLDS.map((threshold) => atThreshold(probability, truth, threshold)),
+    thresholds: thresholdsOf(probability, truth).map((threshold) =>
+      atThreshold(probability, truth, threshold),
+    ),
   };
+}
+
+function thresholdsOf(probability: Float64Array, truth: Int32Array): number[] {
+  const caught = RECALLS.map((recall) => thresholdForRecall(probability, truth, recall));
+  return [...new Set([...THRESHOLDS, ...caught])].sort((a, b) => a - b);
 }
 
 /** The head that is kept: all rows' weights, calibrated by all rows' held-out scores. */
