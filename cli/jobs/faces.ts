@@ -5,7 +5,6 @@ import { parseJsonObject } from '../../src/metadata/json.ts';
 import { type FaceFile, readFaceTable } from '../../src/subset/face-table.ts';
 import type { FaceOptions } from '../../src/subset/faces.ts';
 import type { UidSet } from '../../src/subset/uid-set.ts';
-import { createBlur } from '../decode/blur.ts';
 import { openFolder } from '../io/folder.ts';
 
 export interface FaceFlags {
@@ -38,9 +37,11 @@ export async function openFaces(
   const files: FaceFile[] = [];
   for (const folder of folders) files.push(...(await parquetsOf(folder)));
   if (blurMetadataMap !== undefined) files.push(...(await mapped(blurMetadataMap, shardFiles)));
+  // The image library is loaded where it is needed.
+  const blur = applyBlur ? (await import('../decode/blur.ts')).createBlur(webpQuality) : undefined;
   return {
     ...(files.length > 0 ? { table: await readFaceTable(files, subset) } : {}),
-    ...(applyBlur ? { blur: createBlur(webpQuality) } : {}),
+    blur,
     inject: injectBlurMetadata,
   };
 }

@@ -1,6 +1,6 @@
 /**
  * MB a second of `shardsieve reshard` and of DataComp's resharder.py: the same shards and subset, fresh processes,
- * alternating, order reversed each round. Medians and the peak memory of all processes of a side together.
+ * alternating, order reversed each round. Medians, and the largest peak memory of one process.
  *
  *   npm run build && node tools/bench/reshard.ts --python PYTHON --datacomp CHECKOUT [--shards 4] [--samples 2000] [--keep 0.3] [--rounds 3]
  *
@@ -20,6 +20,8 @@ $.verbose = false;
 interface Round {
   whole: number;
   inner: number;
+  /** Processor seconds of the whole process, user and system, which the load of the machine disturbs less. */
+  cpu: number;
   peakMb: number;
   written: number;
 }
@@ -90,35 +92,28 @@ function about(bytes: number) {
   return { status: 'success', error_message: null, ...size, exif, sha256: String(bytes).padStart(64, '0') };
 }
 
-async function timed(
-  command: readonly string[],
-): Promise<{ stdout: string; stderr: string; seconds: number; peakMb: number }> {
+async function timed(command: readonly string[]) {
   const started = performance.now();
-  const run = await $`${['/usr/bin/env', 'time', '-f', '%M', ...command]}`;
+  const run = await $`${['/usr/bin/env', 'time', '-f', '%M %U %S', ...command]}`;
   const seconds = (performance.now() - started) / 1000;
-  return {
-    ...{ stdout: run.stdout, stderr: run.stderr },
-    seconds,
-    peakMb: Number(run.stderr.trim().split('\n').at(-1)) / 1024,
-  };
+  const [kb, user, system] = run.stderr.trim().split('\n').at(-1)!.split(' ').map(Number);
+  const costs = { whole: seconds, cpu: user + system, peakMb: kb / 1024 };
+  return { stdout: run.stdout, stderr: run.stderr, costs };
 }
 
 async function shardsieve(out: string): Promise<Round> {
-  const node = process.execPath;
+  const files = ['--subset', subset, '--out', out];
   const run = await timed([
-    node,
+    process.execPath,
     'cli/shardsieve.js',
     'reshard',
     pool,
-    '--subset',
-    subset,
-    '--out',
-    out,
+    ...files,
     '--json',
     '--quiet',
   ]);
-  const summary = JSON.parse(run.stdout) as { written: number; seconds: number };
-  return { whole: run.seconds, inner: summary.seconds, peakMb: run.peakMb, written: summary.written };
+  const { written, seconds } = JSON.parse(run.stdout) as { written: number; seconds: number };
+  return { ...run.costs, inner: seconds, written };
 }
 
 async function reference(out: string, workers: number): Promise<Round> {
@@ -127,7 +122,7 @@ async function reference(out: string, workers: number): Promise<Round> {
   const run = await timed([python, script, '-i', pool, '-o', out, '-s', subset, '-j', String(workers)]);
   const inner = Number(/processed \d+ images in ([\d.]+)s/.exec(run.stderr)?.[1]);
   const written = Number(/output (\d+) images/.exec(run.stderr)?.[1]);
-  return { whole: run.seconds, inner, peakMb: run.peakMb, written };
+  return { ...run.costs, inner, written };
 }
 
 const sides: { [name: string]: (out: string) => Promise<Round> } = {
@@ -151,19 +146,20 @@ try {
       await fs.rm(out, { recursive: true });
       results.get(name)!.push(result);
       console.log(
-        `round ${round + 1}  ${name.padEnd(26)} ${result.whole.toFixed(2)} s, inner ${result.inner.toFixed(2)} s, ${result.written} written`,
+        `round ${round + 1}  ${name.padEnd(26)} ${result.whole.toFixed(2)} s, inner ${result.inner.toFixed(2)} s, processor ${result.cpu.toFixed(2)} s, ${result.written} written`,
       );
     }
   }
   const median = (values: number[]): number => values.sort((a, b) => a - b)[Math.floor(values.length / 2)];
   console.log(
-    '\n| side | MB/s, whole process | MB/s, without start-up | peak memory, MB |\n|---|---|---|---|',
+    '\n| side | MB/s, whole process | MB/s, without start-up | MB a processor second | peak memory, MB |',
   );
+  console.log('|---|---|---|---|---|');
   for (const [name, all] of results) {
-    const whole = megabytes / median(all.map((round) => round.whole));
-    const inner = megabytes / median(all.map((round) => round.inner));
+    const rate = (of: (round: Round) => number) => Math.round(megabytes / median(all.map(of)));
+    const rates = [rate(({ whole }) => whole), rate(({ inner }) => inner), rate(({ cpu }) => cpu)];
     const peak = Math.max(...all.map(({ peakMb }) => peakMb));
-    console.log(`| ${name} | ${Math.round(whole)} | ${Math.round(inner)} | ${Math.round(peak)} |`);
+    console.log(`| ${[name, ...rates, Math.round(peak)].join(' | ')} |`);
   }
 } finally {
   await fs.rm(scratch, { recursive: true, force: true });
