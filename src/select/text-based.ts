@@ -126,7 +126,7 @@ class WordNetEntities implements EntityTable {
     if (own !== ABSENT) return own;
     const irregular = this.#exceptions[pos].get(form);
     if (irregular) return this.#firstOf(irregular, pos);
-    // Rules are applied again and again until a lemma appears: `dogsss` is a dog (NLTK from 3.9 on stops after one).
+    // Rules are applied again and again until a lemma appears: `dogsss` is a dog (NLTK 3.9.1 and later stop after one).
     let forms = [form];
     while (forms.length > 0) {
       forms = inflectedFrom(forms, pos, this.#longestLemma);
