@@ -5,6 +5,7 @@ import { openHead } from '../../cli/heads/store.ts';
 import { openFolder } from '../../cli/io/folder.ts';
 import { openEmbeddings } from '../../src/embeddings/files.ts';
 import { headRunner } from '../../src/safety/heads/run.ts';
+import { checkSpace, embeddingModel } from '../../src/safety/heads/space.ts';
 import { openPool } from '../../src/select/pool.ts';
 import { cli } from '../helpers/cli.ts';
 import { scratch } from '../helpers/tmp.ts';
@@ -61,6 +62,12 @@ test('a head is trained, tells what it is worth, and finds what it was trained t
   expect(held.roc_auc.value).toBeGreaterThan(0.6);
 
   const { head } = await openHead(out);
+  const { demo } = run.models;
+  expect(checkSpace(head, embeddingModel('demo', head.info.space.dim, demo))).toEqual([]);
+  const other = { ...demo, name: 'another', weights_sha256: 'f'.repeat(64) };
+  expect(() => checkSpace(head, embeddingModel('demo', head.info.space.dim, other))).toThrow(
+    /animals is for embeddings of demo, and these are of another: weights ffffffffffff…/,
+  );
   const folderOf = openFolder(metadata, { readOnly: true });
   const pool = await openPool([folderOf]);
   const found: number[] = [];

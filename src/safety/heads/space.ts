@@ -16,6 +16,27 @@ export interface EmbeddingModel {
 }
 
 /**
+ * The model of a metadata folder's embeddings: by the entry that `run.json` has under the slug; without one the folder
+ * is foreign, and only DataComp's `b32` and `l14` say anything.
+ */
+export function embeddingModel(
+  slug: string,
+  dim: number,
+  entry?: { readonly [field: string]: unknown },
+): EmbeddingModel {
+  if (entry === undefined) return { name: `${slug}, which nothing describes`, dim, datacomp: slug };
+  const text = (field: string) => (typeof entry[field] === 'string' ? entry[field] : undefined);
+  return {
+    name: text('name') ?? slug,
+    dim,
+    weightsSha256: text('weights_sha256') ?? 'unknown',
+    ...(text('preprocess_fingerprint') === undefined
+      ? {}
+      : { preprocessFingerprint: text('preprocess_fingerprint') }),
+  };
+}
+
+/**
  * Refuses a head on embeddings of another space. The weights' hash decides; where the head's publisher named none,
  * the model's repository does; embeddings that DataComp published say only `b32` or `l14`, which are OpenAI's two.
  * Answers with what should be told once, and throws `ModelError` naming both.

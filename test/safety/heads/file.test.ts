@@ -1,4 +1,6 @@
+import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
+import { ModelError } from '../../../src/errors.ts';
 import type { RangedBytes } from '../../../src/onnx/safetensors.ts';
 import { encodeSafetensors } from '../../../src/onnx/safetensors-write.ts';
 import { encodeHead, readHead } from '../../../src/safety/heads/file.ts';
@@ -100,4 +102,23 @@ describe('a head is bound to the model it was made for', () => {
     expect(checkSpace(byName, { name: 'x', dim: 8, datacomp: 'b32' })).toHaveLength(1);
     expect(() => checkSpace(byName, { name: 'x', dim: 8, datacomp: 'l14' })).toThrow(/test_head/);
   });
+});
+
+test('whatever is changed in a head file, it is a head or an error that names the file', async () => {
+  const bytes = encodeHead(wholeHead());
+  await fc.assert(
+    fc.asyncProperty(fc.nat(bytes.length - 1), fc.nat(255), fc.nat(bytes.length), async (at, value, end) => {
+      const changed = bytes.slice(0, end % 3 === 0 ? end : bytes.length);
+      if (at < changed.length) changed[at] = value;
+      const error = await readHead(ranged(changed)).then(
+        () => undefined,
+        (reason: unknown) => reason,
+      );
+      if (error !== undefined) {
+        expect(error).toBeInstanceOf(ModelError);
+        expect(String(error)).toContain('head.safetensors');
+      }
+    }),
+    { numRuns: 300 },
+  );
 });

@@ -1,10 +1,12 @@
 import { createHash } from 'node:crypto';
 import { existsSync, readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
+import fc from 'fast-check';
 import { unzipSync, zipSync } from 'fflate';
 import { describe, expect, test } from 'vitest';
 import { importHead } from '../../../cli/heads/import.ts';
 import { nodeHead } from '../../../cli/heads/run.ts';
+import { ModelError } from '../../../src/errors.ts';
 import { millionths } from '../../../src/safety/heads/encode.ts';
 import { importKerasZip } from '../../../src/safety/heads/keras/import.ts';
 import { KNOWN_HEADS } from '../../../src/safety/heads/known.ts';
@@ -162,4 +164,33 @@ describe('what is not a known head', () => {
     view.setUint32(at + 24, 100, true);
     expect(() => importKerasZip(bomb, 'bomb.zip')).toThrow(/not a known head/);
   });
+});
+
+test('whatever is changed in a member, it is a head or an error that names the file', () => {
+  const members = Object.keys(unzipSync(fixture('heads/tiny_keras.zip')));
+  let refused = 0;
+  fc.assert(
+    fc.property(
+      fc.constantFrom(...members),
+      fc.array(fc.tuple(fc.double({ min: 0, max: 1, maxExcluded: true, noNaN: true }), fc.nat(255)), {
+        minLength: 1,
+        maxLength: 4,
+      }),
+      fc.double({ min: 0.01, max: 1, noNaN: true }),
+      (member, changes, kept) => {
+        const files = unzipSync(fixture('heads/tiny_keras.zip'));
+        const bytes = files[member].slice(0, Math.ceil(files[member].length * kept));
+        for (const [place, value] of changes) bytes[Math.floor(place * bytes.length)] = value;
+        try {
+          importKerasZip(zipSync({ ...files, [member]: bytes }, { level: 0 }), 'changed.zip');
+        } catch (error) {
+          refused++;
+          expect(error).toBeInstanceOf(ModelError);
+          expect(String(error)).toContain('changed.zip');
+        }
+      },
+    ),
+    { numRuns: 150 },
+  );
+  expect(refused).toBeGreaterThan(50);
 });
