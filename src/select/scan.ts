@@ -76,7 +76,8 @@ async function* scan(
   const bytes = requests.filter(({ as }) => as === 'uid').map(({ name }) => name);
   const plain = requests.filter(({ as }) => as !== 'uid').map(({ name }) => name);
   for (const file of files) {
-    if (only && !only.any(file.start, file.start + file.rows)) continue;
+    // A file of no rows may have lost its types: pandas writes its text as nulls.
+    if (file.rows === 0 || (only && !only.any(file.start, file.start + file.rows))) continue;
     const raw =
       bytes.length > 0 ? file.parquet.groups(bytes, { bytes: true })[Symbol.asyncIterator]() : undefined;
     const groups = plain.length > 0 ? file.parquet.groups(plain)[Symbol.asyncIterator]() : undefined;

@@ -146,6 +146,7 @@ def main():
             table.loc[[50, 51, 52], "original_width"] = np.nan
         table.to_parquet(pool / f"{name}.parquet", index=False, compression="zstd" if i == 1 else "snappy")
         np.savez_compressed(pool / f"{name}.npz", **npz)
+    frames[0].iloc[:0].to_parquet(ROOT / "no-rows.parquet", index=False)
     print(f"{len(texts)} rows")
 
 
