@@ -47,7 +47,7 @@ const NSFW_LIMITS =
   'Nudity and pornography only: not violence, hate, self-harm or drugs, and nothing that only the text says. Five or ' +
   'three components are looked up by their float16 value in tables of the training set, so a float32 embedding and its ' +
   'float16 copy can differ. Drawings, small details and unusual pictures are missed; medical pictures, art and skin ' +
-  'tones can be flagged wrongly. Known by sexual content on the web of 2021';
+  'tones can be flagged wrongly. Trained on what the web showed until 2022';
 const VIOLENCE_LIMITS =
   'Two text prompts, whose words are not published; no measured accuracy. It answers yes or no, so no threshold can ' +
   'tune it';
