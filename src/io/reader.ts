@@ -52,6 +52,18 @@ export class ByteReader {
     return bytes;
   }
 
+  /** `length` bytes from `ahead` on, where they lie in the chunk at hand; else `undefined`. Consumes nothing. */
+  peek(ahead: number, length: number): Uint8Array | undefined {
+    const start = this.#at + ahead;
+    return start + length > this.#chunk.length ? undefined : this.#chunk.subarray(start, start + length);
+  }
+
+  /** Consumes bytes that `peek` has shown. */
+  take(length: number): void {
+    this.#at += length;
+    this.offset += length;
+  }
+
   /** Gives the chunks that end at or before an offset back to the pool. */
   release(offset: number): void {
     while (this.#held.length > 0 && this.#held[0].end <= offset) this.#pool?.give(this.#held.shift()!.chunk);

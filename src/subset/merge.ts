@@ -64,7 +64,7 @@ export async function mergeResharded(
   }
   await writeFile(out, SIZES, encode(sizes));
   const failed = parts.flatMap(({ meta }) => failedInputs(meta));
-  const { failed: _, ...common } = parts[0].meta;
+  const { failed: _, output_first_shard: __, ...common } = parts[0].meta;
   const meta = {
     ...common,
     complete: open === undefined,

@@ -55,6 +55,8 @@ export interface TarEntry {
    * `member_too_large` where `size` is above `cap`, `ShardError` `truncated` where the stream ends first.
    */
   bytes(cap: number): Promise<Uint8Array>;
+  /** With a pool, `bytes` where there is nothing to wait for; else `undefined`, and `bytes` is to be asked. */
+  bytesNow(cap: number): Uint8Array | undefined;
 }
 
 export interface ReadTarOptions {
@@ -71,17 +73,22 @@ export async function* readTar(
   stream: AsyncIterable<Uint8Array>,
   options: ReadTarOptions,
 ): AsyncGenerator<TarEntry, void, undefined> {
-  const { shard, signal, pool, inUseFrom } = options;
-  const reader = new ByteReader(stream, shard, signal, pool);
-  const members = new Members(reader, shard, pool === undefined ? undefined : inUseFrom);
+  const members = openTar(stream, options);
   try {
     for (let entry = await members.next(); entry !== undefined; entry = await members.next()) yield entry;
   } finally {
-    await reader.close();
+    await members.close();
   }
 }
 
-class Members {
+/** As `readTar`, for who asks for one member after another, often without waiting. To be closed. */
+export function openTar(stream: AsyncIterable<Uint8Array>, options: ReadTarOptions): TarMembers {
+  const { shard, signal, pool, inUseFrom } = options;
+  const reader = new ByteReader(stream, shard, signal, pool);
+  return new TarMembers(reader, shard, pool === undefined ? undefined : inUseFrom);
+}
+
+export class TarMembers {
   readonly #reader: ByteReader;
   readonly #shard: string;
   /** Of pax global headers, for every member after them. */
@@ -95,6 +102,25 @@ class Members {
     this.#reader = reader;
     this.#shard = shard;
     this.#inUseFrom = inUseFrom;
+  }
+
+  close(): Promise<void> {
+    return this.#reader.close();
+  }
+
+  /**
+   * The next member where its header lies in the chunk at hand and is a plain one, as nearly all are; else
+   * `undefined`, with nothing consumed, and `next` is to be asked. Waiting costs more than reading a header.
+   */
+  nextNow(): TarEntry | undefined {
+    const block = this.#reader.peek(this.#unread, BLOCK);
+    if (block === undefined || isZeroBlock(block) || !checksumHolds(block)) return undefined;
+    const header = readHeader(block);
+    if (!(header.size >= 0) || 'LKxXgS'.includes(header.flag)) return undefined;
+    this.#reader.take(this.#unread + BLOCK);
+    this.#unread = 0;
+    if (this.#inUseFrom !== undefined) this.#reader.release(this.#inUseFrom());
+    return this.#entryOf(header, this.#globals, this.#reader.offset - BLOCK);
   }
 
   async next(): Promise<TarEntry | undefined> {
@@ -126,8 +152,13 @@ class Members {
   }
 
   async #entry(header: Header, extension: Extension, offset: number): Promise<TarEntry> {
-    const isSparse = header.type === 'sparse' || (extension.sparse === true && header.type === 'file');
     if (header.type === 'sparse') await this.#skipSparseMap(header);
+    return this.#entryOf(header, extension, offset);
+  }
+
+  /** To be asked with the reader at the data. */
+  #entryOf(header: Header, extension: Extension, offset: number): TarEntry {
+    const isSparse = header.type === 'sparse' || (extension.sparse === true && header.type === 'file');
     const dataOffset = this.#reader.offset;
     const size = hasData(header.type) ? (extension.size ?? header.size) : 0;
     const said = extension.sparseName ?? extension.path ?? header.name;
@@ -148,7 +179,17 @@ class Members {
       mode: finite(header.mode),
       linkname: extension.linkpath ?? header.linkname,
       bytes: (cap) => this.#data(name, size, dataOffset, cap),
+      bytesNow: (cap) => this.#dataNow(size, dataOffset, cap),
     };
+  }
+
+  #dataNow(size: number, dataOffset: number, cap: number): Uint8Array | undefined {
+    if (this.#inUseFrom === undefined || size > cap || this.#reader.offset !== dataOffset) return undefined;
+    const bytes = this.#reader.peek(0, size);
+    if (bytes === undefined) return undefined;
+    this.#reader.take(size);
+    this.#unread -= size;
+    return bytes;
   }
 
   async #data(name: string, size: number, dataOffset: number, cap: number): Promise<Uint8Array> {

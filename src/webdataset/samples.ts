@@ -14,7 +14,7 @@ import { ShardError, type SkipReason } from '../errors.ts';
 import { type Gunzip, maybeGunzip } from '../io/gunzip.ts';
 import type { ChunkPool } from '../io/pool.ts';
 import { padding, quoteName } from '../tar/format.ts';
-import { readTar, type TarEntry } from '../tar/reader.ts';
+import { openTar, type TarEntry } from '../tar/reader.ts';
 import { SeenKeys } from './keys.ts';
 import { isMetaName, splitMemberName } from './names.ts';
 
@@ -96,9 +96,9 @@ export async function* readSamples(
   const seen = new SeenKeys();
   let current: Group | undefined;
   const inUseFrom = () => current?.sample.offset ?? Number.POSITIVE_INFINITY;
+  const tar = openTar(maybeGunzip(stream, shard, options.gunzip), { shard, signal, pool, inUseFrom });
   try {
-    const tar = readTar(maybeGunzip(stream, shard, options.gunzip), { shard, signal, pool, inUseFrom });
-    for await (const entry of tar) {
+    for (let entry = await tar.next(); entry !== undefined; entry = tar.nextNow() ?? (await tar.next())) {
       const split = memberOf(entry, tally);
       if (split === undefined) continue;
       if (current?.sample.key !== split.key) {
@@ -106,7 +106,8 @@ export async function* readSamples(
         current = new Group(split.key, entry.offset, caps);
         if (!seen.add(split.key)) current.fail('repeated_key', 'the key was there before in this shard');
       }
-      await current.add(entry, split.ext);
+      const waiting = current.add(entry, split.ext);
+      if (waiting !== undefined) await waiting;
     }
   } catch (error) {
     // The sample that was being read is lost with the rest of the shard: the accounting needs its name.
@@ -115,6 +116,9 @@ export async function* readSamples(
       error.message += `; the sample being read was ${quoteName(current.sample.key)}`;
     }
     throw error;
+  } finally {
+    // What is yielded below lies in memory that goes back to no pool any more.
+    await tar.close();
   }
   if (current !== undefined) yield current.sample;
 }
@@ -150,7 +154,7 @@ class Group {
   }
 
   /** Reads the member, or says why not; what is not read is skipped by the tar reader. */
-  async add(entry: TarEntry, ext: string): Promise<void> {
+  add(entry: TarEntry, ext: string): Promise<void> | undefined {
     const { members, ranges } = this.sample;
     const end = entry.dataOffset + entry.size + padding(entry.size);
     const last = ranges.at(-1);
@@ -168,11 +172,23 @@ class Group {
     } else if (members.length >= MAX_MEMBERS) {
       this.fail('member_too_large', `it has more than ${MAX_MEMBERS} members`);
     } else {
-      const bytes = await entry.bytes(cap);
-      this.#bytes += bytes.length;
-      const gz = ext === 'gz' || ext.endsWith('.gz');
-      members.push({ ext, name: entry.name, bytes, gz, mtime: entry.mtime });
+      const bytes = entry.bytesNow(cap);
+      if (bytes === undefined) return entry.bytes(cap).then((read) => this.#take(entry, ext, read));
+      this.#take(entry, ext, bytes);
+      return undefined;
     }
+    this.#note(ext);
+    return undefined;
+  }
+
+  #take({ name, mtime }: TarEntry, ext: string, bytes: Uint8Array): void {
+    this.#bytes += bytes.length;
+    const gz = ext === 'gz' || ext.endsWith('.gz');
+    this.sample.members.push({ ext, name, bytes, gz, mtime });
+    this.#note(ext);
+  }
+
+  #note(ext: string): void {
     if (this.#extensions.size < MAX_MEMBERS) this.#extensions.add(ext);
   }
 }

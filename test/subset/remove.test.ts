@@ -1,3 +1,4 @@
+import { gzipSync } from 'node:zlib';
 import { describe, expect, it } from 'vitest';
 import { CancelledError, MetadataError, UsageError } from '../../src/errors.ts';
 import { memorySource } from '../../src/io/memory.ts';
@@ -166,6 +167,14 @@ describe('removing samples', () => {
     expect(json(folder, 'meta.json')).toMatchObject({ output_count: 8 });
     // What the damaged shard may still hold is still named.
     expect(parseSubset(folder.files.get('sample_ids.npy')!, 's')).toHaveLength(16);
+  });
+
+  it('leaves a gzipped shard as it is, and says so only where it holds one', async () => {
+    const packed = gzipSync(await makeTar(makeSample('a', uids[0])));
+    const folder = new MemoryFolder('shards', { '0.tar': packed });
+    expect((await run(folder, [uids[1]])).shards[0].error).toBeUndefined();
+    const { removed, shards } = await run(folder, [uids[0]]);
+    expect([removed, shards[0].error?.code, folder.files.get('0.tar')]).toEqual([0, 'output', packed]);
   });
 
   it('when stopped has whole shards and right counts of what was done; done again, it finishes', async () => {
