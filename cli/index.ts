@@ -34,3 +34,6 @@ export { type TrainedHead, type TrainHeadOptions, trainHead } from './jobs/train
 export { type VerifyOptions, verifyFolders } from './jobs/verify.ts';
 export { listModels, type ModelRow } from './models/list.ts';
 export { pullModel, type ResolvedModel, resolveModel } from './models/resolve.ts';
+export { openNsfwjs } from './safety/nsfwjs.ts';
+export { openTextClassifier } from './safety/text-classifier.ts';
+export { builtInWords } from './safety/words.ts';

@@ -3,8 +3,10 @@
  * has: a `ByteSource`, a `Folder`, an `ImageDecoder`, a `SessionFactory`.
  */
 
+export { textClassifierAnnotator, wordsAnnotator } from './annotate/captions.ts';
 export { type AnnotateJob, type AnnotateTotals, annotate } from './annotate/job.ts';
 export { languageAnnotator } from './annotate/language.ts';
+export { memberHashAnnotator, nsfwjsAnnotator, pdqAnnotator } from './annotate/pictures.ts';
 export type { AnnotateBatch, Annotator, PictureSource } from './annotate/types.ts';
 export { type ClipConfig, parseClipConfig } from './clip/config.ts';
 export { type ClipModel, type ClipParts, cosine, loadClip } from './clip/model.ts';
@@ -21,10 +23,17 @@ export { type CheckedFolders, checkFolders } from './metadata/check.ts';
 export { type Finding, formatFinding } from './metadata/findings.ts';
 export type { ClipColumns, Row, ShardTable, Skipped } from './metadata/table.ts';
 export type { Session, SessionFactory, Tensor } from './onnx/session.ts';
+export { type BlockKind, type BlockList, domainOf, parseBlockList } from './safety/blocklist.ts';
 export { readHead } from './safety/heads/file.ts';
 export type { Head, HeadInfo } from './safety/heads/head.ts';
 export { type HeadRunner, headRunner } from './safety/heads/run.ts';
 export { checkSpace, type EmbeddingModel } from './safety/heads/space.ts';
+export { loadNsfwjs, type Nsfwjs } from './safety/nsfwjs/model.ts';
+export { nsfwjsInput } from './safety/nsfwjs/preprocess.ts';
+export { MIN_PDQ_QUALITY, type Pdq, pdq } from './safety/pdq/hash.ts';
+export { PdqIndex, pdqDistance } from './safety/pdq/index.ts';
+export { loadTextClassifier, type TextClassifier } from './safety/text/classifier.ts';
+export { parseWordList, type WordList, WordMatcher } from './safety/words/words.ts';
 export { type ScoredShard, type ScoreModel, type ScoreShardOptions, scoreShard } from './score/shard.ts';
 export { type Selection, selectSubset } from './select/select.ts';
 export { parseSubset, writeSubset } from './subset/npy.ts';
