@@ -31,7 +31,9 @@ export interface KnownHead {
   info: HeadInfo;
 }
 
-const UPSTREAM = 'https://raw.githubusercontent.com/LAION-AI/CLIP-based-NSFW-Detector/main';
+/** A commit, because files were moved about later. */
+const UPSTREAM =
+  'https://raw.githubusercontent.com/LAION-AI/CLIP-based-NSFW-Detector/d6bb8fe31fd4aecbfed7dfb62df4fe5858bfc014';
 const LICENCE = 'MIT, Copyright 2022 Christoph Schuhmann (LAION-AI/CLIP-based-NSFW-Detector)';
 
 /**
