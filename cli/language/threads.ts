@@ -28,13 +28,14 @@ export async function openThreads(spec: EngineSpec, count: number): Promise<Dete
     await close();
     throw error;
   }
-  /** Calls to `detect` take turns, so that a thread has one batch at a time. */
+  /** Calls to `detect` take turns, so that what waits in threads is bounded. */
   let turn: Promise<unknown> = Promise.resolve();
   const detectAll = async (texts: readonly (string | null)[]): Promise<(Detection | null)[]> => {
     const answers: (Detection | null)[] = new Array(texts.length);
     let next = 0;
     await Promise.all(
-      threads.map(async (thread) => {
+      // Two batches a thread: while one is answered, the next is there already.
+      [...threads, ...threads].map(async (thread) => {
         while (next < texts.length) {
           const start = next;
           next += BATCH;
@@ -60,7 +61,8 @@ export async function openThreads(spec: EngineSpec, count: number): Promise<Dete
 class Thread {
   readonly ready: Promise<Response>;
   readonly #worker: Worker;
-  #pending: { resolve(response: Response): void; reject(error: Error): void } | undefined;
+  /** A thread answers in the order in which it was asked. */
+  readonly #pending: { resolve(response: Response): void; reject(error: Error): void }[] = [];
   #closed: Error | undefined;
 
   constructor(spec: EngineSpec) {
@@ -90,23 +92,21 @@ class Thread {
 
   #wait(): Promise<Response> {
     const { promise, resolve, reject } = Promise.withResolvers<Response>();
-    this.#pending = { resolve, reject };
+    this.#pending.push({ resolve, reject });
     // The thread keeps the process alive only while somebody waits for it.
     this.#worker.ref();
     return promise;
   }
 
   #settle(response: Response): void {
-    const pending = this.#pending;
-    this.#pending = undefined;
-    this.#worker.unref();
+    const pending = this.#pending.shift();
+    if (this.#pending.length === 0) this.#worker.unref();
     if (response.error === undefined) pending?.resolve(response);
     else pending?.reject(new ModelError(response.error));
   }
 
   #fail(error: Error): void {
     this.#closed ??= error;
-    this.#pending?.reject(error);
-    this.#pending = undefined;
+    for (const { reject } of this.#pending.splice(0)) reject(error);
   }
 }

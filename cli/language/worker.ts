@@ -3,7 +3,7 @@ import { parentPort, workerData } from 'node:worker_threads';
 import { messageOf } from '../../src/errors.ts';
 import { type EngineSpec, openEngine } from './engines.ts';
 
-/** The texts of one batch; a thread has one at a time. */
+/** The texts of one batch; answered in the order of asking. */
 export type Request = readonly (string | null)[];
 
 /** The first response says that the detector is loaded, and holds nothing. */
