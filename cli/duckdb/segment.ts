@@ -27,6 +27,8 @@ export interface Segment {
   shape: Shape;
 }
 
+const isString = ({ as }: ColumnRequest) => as === 'text' || as === 'uid';
+
 const INTEGER = /^U?(TINY|SMALL|BIG)?INT(EGER)?$/;
 
 /** The column as SQL gives it to us, or `undefined` where this reader does not give the same as the neutral one. */
@@ -57,12 +59,12 @@ export async function* readSegment(
   const wanted = `get_bit($1, CAST(list_extract([${starts.join()}], CAST(file_index AS BIGINT) + 1) + file_row_number AS INTEGER)) = 1`;
   const items = requests.map((request) => {
     const expression = expressionOf(request, shape)!;
-    // The others cost less than the question.
-    return mask && request.as === 'text' ? `CASE WHEN ${wanted} THEN ${expression} END` : expression;
+    // Numbers and flags cost less than the question.
+    return mask && isString(request) ? `CASE WHEN ${wanted} THEN ${expression} END` : expression;
   });
   const paths = files.map(({ path }) => quoteText(path));
   const sql = `SELECT ${PLACE}${items.map((item) => `, ${item}`).join('')} FROM read_parquet([${paths.join()}])`;
-  const uses = mask !== undefined && requests.some(({ as }) => as === 'text');
+  const uses = mask !== undefined && requests.some(isString);
   const known: Known = new Map();
   let at = { file: 0, row: 0 };
   let filling: Filling | undefined;

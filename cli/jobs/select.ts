@@ -10,6 +10,7 @@ import type { Filter, FilterInput } from '../../src/select/spec.ts';
 import type { Uids } from '../../src/select/uids.ts';
 import { type SubsetCounts, writeSubset } from '../../src/subset/npy.ts';
 import { VERSION } from '../../src/version.ts';
+import { createEngine } from '../duckdb/engine.ts';
 import { openFolder } from '../io/folder.ts';
 import type { LidChoice } from '../language/models.ts';
 import { createSelectEnv } from '../select/env.ts';
@@ -61,8 +62,6 @@ export async function selectSubset(options: SelectOptions): Promise<SelectTotals
   const folders = typeof options.metadata === 'string' ? [options.metadata] : options.metadata;
   const { signal, strict, explain, onProgress } = options;
   const filters = parseFilters(filtersOf(options));
-  // DuckDB is loaded by what reads metadata, not by every command.
-  const { createEngine } = await import('../duckdb/engine.ts');
   const engine = createEngine({ joins: options.join });
   const env = createSelectEnv({ lid: options.lid, signal });
   try {
