@@ -8,7 +8,13 @@ import type { Session, SessionFactory, Tensor } from '../onnx/session.ts';
 import type { ExpSums, Matmul, RowBest } from './matmul.ts';
 import type { Float32Matrix } from './types.ts';
 
-export type Kind = 'product' | 'best' | 'biased' | 'largest' | 'squares' | 'expSums' | 'gram';
+export type Kind = 'product' | 'best' | 'biased' | 'largest' | 'squares' | 'expSums' | 'expSumsWide' | 'gram';
+
+/**
+ * How far the largest of a row or column may lie below the largest of its tile for one exponential to do for all:
+ * what then falls below float32's smallest normal number (e^−87) is less than 1e-7 of the sum of 2,048.
+ */
+const NARROW = 60;
 
 /** The graph of one kind. `scale` is a factor on every product. */
 export function matmulGraph(kind: Kind, scale = 1): Uint8Array {
@@ -40,7 +46,20 @@ export function matmulGraph(kind: Kind, scale = 1): Uint8Array {
     case 'squares':
       graph.output('c', reduce('ReduceSumSquare', c, 1), 'float32', ['m']);
       break;
-    case 'expSums':
+    case 'expSums': {
+      // One exponential a value, relative to the largest of the tile.
+      const rowMax = reduce('ReduceMax', c, 1, 1);
+      const top = reduce('ReduceMax', rowMax, 0, 1);
+      const exps = graph.node('Exp', [graph.node('Sub', [c, top])]);
+      graph.output('top', top, 'float32', [1, 1]);
+      graph.output('rowMax', rowMax, 'float32', ['m', 1]);
+      graph.output('columnMax', reduce('ReduceMax', c, 0), 'float32', ['n']);
+      graph.output('rowSum', reduce('ReduceSum', exps, 1), 'float32', ['m']);
+      graph.output('columnSum', reduce('ReduceSum', exps, 0), 'float32', ['n']);
+      break;
+    }
+    case 'expSumsWide':
+      // Relative to the largest of each row and of each column.
       for (const [name, axis, dim] of [
         ['row', 1, 'm'],
         ['column', 0, 'n'],
@@ -99,13 +118,15 @@ class RuntimeMatmul implements Matmul {
       const { rowMax: columnMax, rowSum: columnSum, columnMax: rowMax, columnSum: rowSum } = turned;
       return { rowMax, rowSum, columnMax, columnSum };
     }
-    const answers = await this.#run('expSums', { a: tensor(a), b: tensor(b) }, scale);
-    return {
-      rowMax: floats(answers, 'rowMax', a.rows),
-      rowSum: floats(answers, 'rowSum', a.rows),
-      columnMax: floats(answers, 'columnMax', b.rows),
-      columnSum: floats(answers, 'columnSum', b.rows),
-    };
+    const feeds = { a: tensor(a), b: tensor(b) };
+    const sums = expSumsOf(await this.#run('expSums', feeds, scale), a.rows, b.rows);
+    const [top] = floats(sums.answers, 'top', 1);
+    const isNarrow = (max: Float32Array) => max.every((value) => top - value <= NARROW);
+    if (!isNarrow(sums.rowMax) || !isNarrow(sums.columnMax)) {
+      return expSumsOf(await this.#run('expSumsWide', feeds, scale), a.rows, b.rows);
+    }
+    const { rowMax, rowSum, columnMax, columnSum } = sums;
+    return { rowMax: rowMax.fill(top), rowSum, columnMax: columnMax.fill(top), columnSum };
   }
 
   async gram(a: Float32Matrix): Promise<Float32Array> {
@@ -146,6 +167,16 @@ class RuntimeMatmul implements Matmul {
 
 function tensor({ rows, dim, data }: Float32Matrix): Tensor {
   return { type: 'float32', dims: [rows, dim], data };
+}
+
+function expSumsOf(answers: Record<string, Tensor>, rows: number, columns: number) {
+  return {
+    answers,
+    rowMax: floats(answers, 'rowMax', rows),
+    rowSum: floats(answers, 'rowSum', rows),
+    columnMax: floats(answers, 'columnMax', columns),
+    columnSum: floats(answers, 'columnSum', columns),
+  };
 }
 
 /**

@@ -17,7 +17,10 @@ export interface RowBest {
   index: Int32Array;
 }
 
-/** Log-sum-exp in two parts, so that tiles can be joined: log Σ exp = max + log(sum). */
+/**
+ * Log-sum-exp in two parts, so that tiles can be joined: log Σ exp = max + log(sum). `max` is what the exponentials
+ * were taken relative to: the largest value, or one a little above it.
+ */
 export interface ExpSums {
   rowMax: Float32Array;
   rowSum: Float32Array;
