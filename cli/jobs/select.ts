@@ -69,7 +69,7 @@ export async function selectSubset(options: SelectOptions): Promise<SelectTotals
     const { findings } = await checkFolders(opened, { embeddings: false, signal });
     const partial = guard(findings, filters, options);
     const pool = await openPool(opened, { scanner: engine.scanner });
-    pool.notes.push(...partial, ...engine.notes);
+    pool.notes.push(...partial, ...engine.notes, ...(await otherLid(pool, options.lid)));
     const { uids, ...selection } = await selectFrom(pool, {
       filters,
       env: { ...env, where: engine.where },
@@ -80,6 +80,21 @@ export async function selectSubset(options: SelectOptions): Promise<SelectTotals
     engine.close();
     await env.close();
   }
+}
+
+/** Says so where languages that are there were told by another model than is asked for: they are used as they are. */
+async function otherLid(pool: Pool, lid: LidChoice | undefined): Promise<string[]> {
+  if (lid === undefined) return [];
+  const { fasttextFingerprint } = await import('../language/languages.ts');
+  const asked = await fasttextFingerprint(lid);
+  const others = [...pool.stats].filter(([, { groups }]) => {
+    const have = groups['language:fasttext'];
+    return have !== undefined && have !== asked;
+  });
+  if (others.length === 0) return [];
+  return [
+    `lang_fasttext is there and was told by another model than --lid ${lid} (${others[0][0].name}): it is used as it is`,
+  ];
 }
 
 /** Writes the subset and what says how it was made, where it is to be written. */

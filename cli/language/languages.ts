@@ -5,7 +5,7 @@ import type { RunEntry } from '../../src/metadata/run.ts';
 import { fingerprint } from '../../src/run/fingerprint.ts';
 import type { PinnedOptions } from '../hub/pinned.ts';
 import { CLD3_MAX_BYTES, CLD3_MIN_BYTES, type EngineSpec } from './engines.ts';
-import { findLidModel, type LidChoice, libraryVersion } from './models.ts';
+import { findLidModel, type LidChoice, libraryVersion, lidHash } from './models.ts';
 import { type DetectorThreads, openThreads } from './threads.ts';
 
 /** Each thread holds a model of its own, 130 MB of the full one. */
@@ -82,13 +82,23 @@ async function describe(
     return { spec: { name }, entry: { ...decisive, fingerprint: fingerprint(decisive) } };
   }
   const model = await findLidModel(options.lid ?? 'compressed', options);
-  const decisive = {
-    detector: name,
-    library: `fasttext.wasm.js ${libraryVersion('fasttext.wasm.js')}`,
-    model_sha256: model.sha256,
-  };
+  const decisive = ofFasttext(model.sha256);
   return {
     spec: { name, model: model.path },
     entry: { ...decisive, model: model.name, fingerprint: fingerprint(decisive) },
+  };
+}
+
+/** The fingerprint of fastText with a model, without opening or downloading it. Throws `ModelError`. */
+export async function fasttextFingerprint(lid: LidChoice): Promise<string> {
+  return fingerprint(ofFasttext(await lidHash(lid)));
+}
+
+/** What decides fastText's answers. */
+function ofFasttext(sha256: string) {
+  return {
+    detector: 'fasttext' as const,
+    library: `fasttext.wasm.js ${libraryVersion('fasttext.wasm.js')}`,
+    model_sha256: sha256,
   };
 }

@@ -46,6 +46,11 @@ export async function findLidModel(choice: LidChoice, options: PinnedOptions = {
   };
 }
 
+/** The hash of the model that `findLidModel` would give; the full one is not downloaded for it. Throws `ModelError`. */
+export async function lidHash(choice: LidChoice): Promise<string> {
+  return choice === 'full' ? FULL_MODEL.sha256 : (await findLidModel(choice)).sha256;
+}
+
 /** The version of an installed library, part of what decides its answers. */
 export function libraryVersion(name: 'fasttext.wasm.js' | 'cld3-asm'): string {
   const { version } = require(`${name}/package.json`) as { version: string };

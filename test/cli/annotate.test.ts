@@ -127,6 +127,12 @@ describe('Shardsieve’s own folder, in place', () => {
     ]);
     expect(selected.stderr).toBe('');
     expect(JSON.parse(selected.stdout)).toMatchObject({ seen: 5, kept: 2 });
+    const filter = ['--filter', '{language: {by: fasttext, is: en}}', '--dry-run', '--json'];
+    const other = await cli(['select', path, ...filter, '--lid', 'full']);
+    expect(other.stderr).toContain('told by another model than --lid full');
+    const same = await cli(['select', path, ...filter, '--lid', 'compressed']);
+    expect(same.stderr).not.toContain('another model');
+    expect(JSON.parse(same.stdout)).toMatchObject({ kept: 2 });
   });
 });
 
