@@ -22,11 +22,14 @@ export function isPythonSpace(unit: number): boolean {
   );
 }
 
-/** Words of a caption: Python's `len(text.split())`, as `basic_filter` counts them. */
-export function wordCount(text: string): number {
+/**
+ * Words of a caption: Python's `len(text.split())`, as `basic_filter` counts them. Counting stops at `enough`: who
+ * asks for three words need not read on.
+ */
+export function wordCount(text: string, enough = Number.POSITIVE_INFINITY): number {
   let words = 0;
   let inside = false;
-  for (let i = 0; i < text.length; i++) {
+  for (let i = 0; i < text.length && words < enough; i++) {
     const space = isPythonSpace(text.charCodeAt(i));
     if (!space && !inside) words++;
     inside = !space;
@@ -34,8 +37,12 @@ export function wordCount(text: string): number {
   return words;
 }
 
-/** Code points of a caption: Python's `len(text)`. A lone surrogate, which no parquet can hold, counts as one. */
-export function codePoints(text: string): number {
+/**
+ * Code points of a caption: Python's `len(text)`. A lone surrogate, which no parquet can hold, counts as one. Where
+ * there are `enough` for sure (a code point has at most two units), `enough` is the answer.
+ */
+export function codePoints(text: string, enough = Number.POSITIVE_INFINITY): number {
+  if (text.length >= 2 * enough) return enough;
   let points = text.length;
   for (let i = 1; i < text.length; i++) {
     if ((text.charCodeAt(i) & 0xfc00) !== 0xdc00) continue;

@@ -35,3 +35,12 @@ it('counts a surrogate without its other half as one', () => {
   expect(codePoints('\ude00\ud83d')).toBe(2);
   expect(codePoints('\ud83d\ud83d\ude00\ude00')).toBe(3);
 });
+
+it('may stop counting where there are enough', () => {
+  for (const text of ['', 'a', 'one two three four', ' \u2003x\u0085y ', '😀😀😀', 'a😀b😀']) {
+    for (let enough = 1; enough < 8; enough++) {
+      expect(Math.min(wordCount(text, enough), enough)).toBe(Math.min(wordCount(text), enough));
+      expect(Math.min(codePoints(text, enough), enough)).toBe(Math.min(codePoints(text), enough));
+    }
+  }
+});

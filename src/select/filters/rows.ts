@@ -20,10 +20,15 @@ export function captionFilter(keeps: (caption: string) => boolean): RowFilter {
 /** Lengths of the caption: Python's words, code points, fastText's tokens. */
 export function lengthFilter(params: Params<'caption'>): RowFilter {
   const { min_words, max_words, min_characters, max_characters, min_fasttext_tokens } = params;
-  const within = (count: (text: string) => number, least = 0, most = Number.POSITIVE_INFINITY) => {
+  const within = (
+    count: (text: string, enough?: number) => number,
+    least = 0,
+    most = Number.POSITIVE_INFINITY,
+  ) => {
     if (least === 0 && most === Number.POSITIVE_INFINITY) return () => true;
+    const enough = most === Number.POSITIVE_INFINITY ? least : most + 1;
     return (text: string) => {
-      const n = count(text);
+      const n = count(text, enough);
       return n >= least && n <= most;
     };
   };
