@@ -1,6 +1,6 @@
 import { basename, dirname } from 'node:path';
 import { writeHalves } from '../../src/embeddings/arrays.ts';
-import { MetadataError, UsageError } from '../../src/errors.ts';
+import { MetadataError, ModelError, UsageError } from '../../src/errors.ts';
 import { toFloat16 } from '../../src/metadata/float16.ts';
 import { embedPictures } from '../../src/score/pictures.ts';
 import { createDecoder } from '../decode/decoder.ts';
@@ -12,6 +12,8 @@ import { openShards, type Shards } from './shards.ts';
 export interface EmbedOptions extends Shards, Pick<ModelChoice, 'threads' | 'fit'> {
   /** The model, as `score` takes it: the one whose embeddings the pool has. Default as there. */
   model?: string;
+  /** Hex; a model with other weights is refused. */
+  weightsSha256?: string;
   /** The `.npy` to write: float16 unit embeddings `[n, dim]`, as a metadata file holds them. */
   out: string;
   onProgress?: (progress: { step: string; share: number }) => void;
@@ -43,6 +45,12 @@ export async function embedShards(options: EmbedOptions): Promise<EmbedTotals> {
   const models = spec === undefined ? {} : { models: [spec] };
   const [wanted] = await wantModels({ ...models, threads, fit }, { signal, onNote: options.onNote });
   if (wanted === undefined) throw new UsageError('name one model to embed with');
+  const { weightsSha256 } = options;
+  if (weightsSha256 !== undefined && wanted.entry['weights_sha256'] !== weightsSha256) {
+    throw new ModelError(`${spec} has other weights than the pool was embedded with`, {
+      hint: 'Embed the shards by the pool’s own model: shardsieve embed SHARDS --model MODEL --out targets.npy',
+    });
+  }
   const model = await wanted.load();
   const decoder = createDecoder();
   const parts: Uint16Array[] = [];

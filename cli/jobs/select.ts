@@ -63,9 +63,9 @@ export async function selectSubset(options: SelectOptions): Promise<SelectTotals
   const { signal, strict, explain, onProgress } = options;
   const filters = parseFilters(filtersOf(options));
   const engine = createEngine({ joins: options.join });
-  const env = createSelectEnv({ lid: options.lid, signal });
+  const opened = folders.map((folder) => openFolder(folder, { readOnly: true }));
+  const env = createSelectEnv({ lid: options.lid, folders: opened, signal });
   try {
-    const opened = folders.map((folder) => openFolder(folder, { readOnly: true }));
     const { findings } = await checkFolders(opened, { embeddings: false, signal });
     const partial = guard(findings, filters, options);
     const pool = await openPool(opened, { scanner: engine.scanner });

@@ -4,7 +4,7 @@ import { checkTotals, type ScoreTotals } from '../../src/run/totals.ts';
 import { filesOf, needingWholePool } from '../../src/select/inspect.ts';
 import { parseFilters } from '../../src/select/parse.ts';
 import type { ReshardReport } from '../../src/subset/reshard.ts';
-import { namesIn } from '../select/env.ts';
+import { namesIn } from '../select/files.ts';
 import { type AnnotateOptions, type AnnotateTotals, annotate as annotateFolder } from './annotate.ts';
 import { type ReshardOptions, reshardShards } from './reshard.ts';
 import { type ScoreOptions, scoreShards } from './score.ts';

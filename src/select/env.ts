@@ -19,8 +19,11 @@ export interface SelectEnv {
   matmul?: () => Promise<Matmul>;
   /** The one matrix of a file: centroids. */
   readMatrix?: (path: string) => Promise<Float32Matrix>;
-  /** Matrices of the files that a path names (a glob, names joined by commas), in parts that can be held. */
-  readTargets?: (path: string) => AsyncIterable<Float32Matrix>;
+  /**
+   * Matrices of the files that a path names (a glob, names joined by commas), in parts that can be held; or of shards,
+   * embedded by the model of the slug.
+   */
+  readTargets?: (path: string, slug: string) => AsyncIterable<Float32Matrix>;
   /** A file that a filter names: a block-list, centroids. Throws `UsageError` where it cannot be read. */
   readFile?: (path: string) => Promise<Uint8Array>;
 }

@@ -67,7 +67,9 @@ const leaf = {
   image_based: z
     .strictObject({
       centroids: path.describe('npy, npz or pt: [K, dim] float32'),
-      targets: path.describe('npy, npz or pt: image embeddings [n, dim]; several files by a glob or a comma'),
+      targets: path.describe(
+        'image embeddings [n, dim] in npy, npz or pt, or shards to embed; several by a glob or a comma',
+      ),
       slug,
     })
     .describe('pictures whose nearest centroid is one that some target picture falls to (DataComp)'),
@@ -85,7 +87,7 @@ const leaf = {
     .strictObject({
       slug,
       ...bound,
-      targets: path.describe('image embeddings of the target task, [n, dim]'),
+      targets: path.describe('image embeddings of the target task, as for image_based'),
       p: z.union([z.literal(2), z.literal('inf')]).default('inf'),
     })
     .describe('p-norm of the similarities to a target set (arXiv 2405.19547)'),
@@ -94,7 +96,7 @@ const leaf = {
       slug,
       clusters: positive.optional().describe('k of the k-means that splits the work'),
       centroids: path.optional().describe('instead of clusters: centroids made earlier'),
-      epsilon: z.number().gt(0).lt(2).default(0.05).describe('cosine of 1 − epsilon and more is a duplicate'),
+      epsilon: z.number().gt(0).lt(2).default(0.05).describe('a cosine above 1 − epsilon is a duplicate'),
       keep: z
         .enum(['hard', 'easy', 'first'])
         .default('hard')

@@ -23,6 +23,7 @@ import type { Found, Given, Judged, PoolFilter } from '../types.ts';
  */
 
 interface Tools {
+  slug: string;
   matmul: Matmul;
   files: EmbeddingFile[];
   work: WorkOptions;
@@ -30,9 +31,9 @@ interface Tools {
 
 /** DataComp's `image_based`: the pool's centroid with the largest dot product is one that some target falls to. */
 export function imageBasedFilter(params: Params<'image_based'>, pool: Pool, env: SelectEnv): PoolFilter {
-  return embeddingFilter(pool, env, params.slug, async ({ files, matmul, work }, { rest }) => {
+  return embeddingFilter(pool, env, params.slug, async ({ slug, files, matmul, work }, { rest }) => {
     const centroids = await centroidsOf(env, params.centroids);
-    const ids = await targetCentroids(targetsOf(env, params.targets), centroids, { matmul, ...work });
+    const ids = await targetCentroids(targetsOf(env, params.targets, slug), centroids, { matmul, ...work });
     const { keep, ids: nearest } = await imageBased(files, centroids, ids, { matmul, only: rest, ...work });
     const found = { centroids: centroids.rows, centroids_of_targets: ids.length };
     return { ...judgedBy(keep, nearest, rest), found };
@@ -50,8 +51,8 @@ export function negClipLossFilter(params: Params<'negcliploss'>, pool: Pool, env
 
 /** NormSim of the rows that came in. */
 export function normSimFilter(params: Params<'normsim'>, pool: Pool, env: SelectEnv): PoolFilter {
-  return embeddingFilter(pool, env, params.slug, async ({ files, matmul, work }, { rest }) => {
-    const targets = targetsOf(env, params.targets);
+  return embeddingFilter(pool, env, params.slug, async ({ slug, files, matmul, work }, { rest }) => {
+    const targets = targetsOf(env, params.targets, slug);
     const { scores } = await normSim(files, targets, { matmul, p: params.p, only: rest, ...work });
     return byScores(`normsim_${params.p}`, scores, params, rest);
   });
@@ -111,7 +112,7 @@ function embeddingFilter(
         signal: given.signal,
         onProgress: (done, total) => given.onProgress?.(done / total),
       };
-      return judge({ matmul: await env.matmul!(), files, work }, given);
+      return judge({ slug, matmul: await env.matmul!(), files, work }, given);
     },
   };
 }
@@ -161,9 +162,13 @@ function judgedBy(flags: Uint8Array, ids: Int32Array, rest: RowMask): Judged {
   return { keep, unjudged };
 }
 
-async function* targetsOf({ readTargets }: SelectEnv, path: string): AsyncIterable<Float32Matrix> {
+async function* targetsOf(
+  { readTargets }: SelectEnv,
+  path: string,
+  slug: string,
+): AsyncIterable<Float32Matrix> {
   if (readTargets === undefined) throw new UsageError('a target set cannot be read here', { file: path });
-  yield* readTargets(path);
+  yield* readTargets(path, slug);
 }
 
 async function centroidsOf({ readMatrix }: SelectEnv, path: string): Promise<Float32Matrix> {
