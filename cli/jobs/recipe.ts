@@ -81,11 +81,9 @@ export function stepsOf(options: RecipeOptions): Steps {
       shards: need(shards, 'shards', 'resharding'),
       subset: need(subset, 'subset', 'resharding'),
       uid: recipe.score?.uid,
-      out: reshard.out,
-      names: reshard.names,
-      shardSize: reshard.shard_size,
-      shardBytes: reshard.shard_bytes,
-      shardFormat: reshard.shard_format,
+      ...reshardOf(reshard),
+      // Where the boxes of faces are known by uid.
+      ...(reshard.inject_blur_metadata ? { metadata } : {}),
       ...{ part, onEvent, signal },
       retryFailed: retryFailed && steps.score === undefined,
     };
@@ -94,6 +92,23 @@ export function stepsOf(options: RecipeOptions): Steps {
     throw new UsageError('this recipe does nothing: it has no models, annotate, filters or reshard');
   }
   return steps;
+}
+
+function reshardOf(fields: NonNullable<Recipe['reshard']>) {
+  const { out, names, seed, overwrite } = fields;
+  return {
+    ...{ out, names, seed, overwrite },
+    shardSize: fields.shard_size,
+    shardBytes: fields.shard_bytes,
+    shardFormat: fields.shard_format,
+    outputFirstShard: fields.output_first_shard,
+    firstShard: fields.first_shard,
+    numShards: fields.num_shards,
+    shuffleBuffer: fields.shuffle_buffer,
+    applyBlur: fields.apply_blur,
+    injectBlurMetadata: fields.inject_blur_metadata,
+    webpQuality: fields.webp_quality,
+  };
 }
 
 function need<T>(value: T | undefined, field: string, what: string): T {

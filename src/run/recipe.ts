@@ -46,6 +46,15 @@ const reshard = z
     shard_size: positive.optional(),
     shard_bytes: positive.optional(),
     shard_format: z.string().optional(),
+    output_first_shard: z.int().min(0).optional().describe('number of the first output shard'),
+    first_shard: z.int().min(0).optional().describe('read only shards with numbers from this one on'),
+    num_shards: positive.optional().describe('and so many numbers'),
+    shuffle_buffer: z.int().min(0).optional().describe('samples in the shuffle buffer; 0 keeps the order'),
+    seed: z.int().min(0).optional().describe('of the shuffle'),
+    apply_blur: z.boolean().optional().describe('blur faces by their boxes'),
+    inject_blur_metadata: z.boolean().optional().describe('write the boxes into the JSON'),
+    webp_quality: z.int().min(1).max(100).optional().describe('of blurred pictures'),
+    overwrite: z.boolean().optional().describe("write into a folder that is not Shardsieve's"),
   })
   .describe('copy the samples of the subset into new shards');
 
