@@ -1,6 +1,7 @@
 import { InvalidArgumentError, Option } from 'commander';
 import { type Part, parsePart } from '../src/io/part.ts';
 import type { MaxFailed } from '../src/run/outcome.ts';
+import { SAFETY_NAMES } from './safety/specs.ts';
 
 /** Values of options, checked where they are typed, so that a wrong one is a usage error before anything runs. */
 
@@ -111,6 +112,10 @@ export const SHARED = {
       '--lid <model>',
       "fastText's model: compressed (in the package), full (DataComp's lid.176.bin, downloaded once), or a file",
     ).default('compressed'),
+  safety: () =>
+    new Option('--safety <what>', `safety columns, with commas or repeated: ${SAFETY_NAMES}`).argParser(
+      repeated,
+    ),
   allowTruncated: () => new Option('--allow-truncated', 'a shard that ends early is no failure'),
   allowFailed: () => new Option('--allow-failed', 'go on although a shard failed'),
   maxFailed: () =>

@@ -10,7 +10,10 @@ import type { CommonFlags, Context } from './context.ts';
 import { watchRun } from './watch.ts';
 
 interface AnnotateFlags extends CommonFlags {
-  lang: DetectorName[];
+  lang?: DetectorName[];
+  safety?: string[];
+  shards?: string[];
+  model?: string;
   lid: string;
   out?: string;
   threads?: number;
@@ -19,12 +22,23 @@ interface AnnotateFlags extends CommonFlags {
 
 export function annotateCommand({ signal, done }: Context): Command {
   return new Command('annotate')
-    .description('Add columns to metadata once, so that selecting reads them: the language of each caption.')
+    .description('Add columns to metadata once, so that selecting reads them: languages, safety.')
     .argument('<metadata>', 'folder of metadata; one that Shardsieve did not write needs --out')
     .addOption(
-      new Option('--lang <detectors>', 'fasttext, cld3 or both, with a comma between')
-        .argParser(detectors)
-        .makeOptionMandatory(),
+      new Option('--lang <detectors>', 'fasttext, cld3 or both, with a comma between').argParser(detectors),
+    )
+    .addOption(SHARED.safety())
+    .addOption(
+      new Option(
+        '--shards <shards...>',
+        'the tars, for nsfwjs and hashes: files, folders, globs, ranges, @list.txt',
+      ),
+    )
+    .addOption(
+      new Option(
+        '-m, --model <model>',
+        'the model of the embeddings, for concepts (default: as run.json names it)',
+      ),
     )
     .addOption(SHARED.lid())
     .addOption(new Option('-o, --out <dir>', 'write a copy of the folder with the columns added'))
@@ -42,8 +56,11 @@ export function annotateCommand({ signal, done }: Context): Command {
 Examples:
   shardsieve annotate metadata --lang fasttext
   shardsieve annotate datacomp/metadata --lang fasttext,cld3 --lid full --out annotated
+  shardsieve annotate metadata --safety laion-l14                  from the npz, no shard is read
+  shardsieve annotate metadata --safety nsfwjs,hashes --shards pool/
 
-A second run does only what is missing. Columns: lang_fasttext, lang_fasttext_prob, lang_cld3.`,
+A second run does only what is missing. Columns: lang_fasttext, lang_fasttext_prob, lang_cld3; of --safety, see
+docs/safety.md; punsafe and nsfw_tag are what all classifiers say together.`,
     )
     .action(async (metadata: string, flags: AnnotateFlags) => {
       const terminal = openTerminal({ quiet: flags.quiet ?? false });
@@ -52,6 +69,9 @@ A second run does only what is missing. Columns: lang_fasttext, lang_fasttext_pr
       const totals = await annotate({
         metadata,
         lang: flags.lang,
+        safety: flags.safety,
+        shards: flags.shards,
+        model: flags.model,
         lid: flags.lid,
         out: flags.out,
         threads: flags.threads,
@@ -89,8 +109,14 @@ export function annotateLines({ rows, groups, shards }: AnnotateTotals, seconds:
   return [
     `${plural(rows, 'row')} in ${plural(shards.done.length + shards.reused.length, 'shard')}${reused}, in ${duration(seconds)} (${rate(rows / seconds)}/s)`,
     ...groups.map(({ group, columns, unjudged }) => {
-      const nulls = unjudged > 0 ? `; ${plural(unjudged, 'row')} without a caption` : '';
+      const nulls = unjudged > 0 ? `; ${plural(unjudged, 'row')} without ${missingIn(group)}` : '';
       return `${group}: ${columns.join(', ')}${nulls}`;
     }),
   ];
+}
+
+/** Why a group has nulls. */
+function missingIn(group: string): string {
+  if (group === 'safety:punsafe') return 'one of the probabilities';
+  return ['safety:nsfwjs', 'safety:hashes'].includes(group) ? 'a picture in the shards' : 'a caption';
 }

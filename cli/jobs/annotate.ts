@@ -1,16 +1,26 @@
 import { realpath } from 'node:fs/promises';
 import { resolve } from 'node:path';
-import { type AnnotateEvent, type AnnotateTotals, annotate as runAnnotate } from '../../src/annotate/job.ts';
+import {
+  type AnnotateEvent,
+  type AnnotateJob,
+  type AnnotateTotals,
+  annotate as runAnnotate,
+} from '../../src/annotate/job.ts';
 import { languageAnnotator } from '../../src/annotate/language.ts';
 import type { Annotator } from '../../src/annotate/types.ts';
 import { UsageError } from '../../src/errors.ts';
 import type { Part } from '../../src/io/part.ts';
 import type { DetectorName } from '../../src/language/types.ts';
 import type { RunEvent } from '../../src/run/events.ts';
+import { createDecoder } from '../decode/decoder.ts';
 import { openFolder } from '../io/folder.ts';
 import { linkFile } from '../io/link.ts';
 import { createLanguages, type LanguagesOptions } from '../language/languages.ts';
 import type { LidChoice } from '../language/models.ts';
+import { closeAll, openSafety } from '../safety/open.ts';
+import { picturesFor } from '../safety/pictures.ts';
+import { spacesOf } from '../safety/spaces.ts';
+import { parseSafety } from '../safety/specs.ts';
 
 export type { AnnotateEvent, AnnotateTotals };
 
@@ -21,6 +31,14 @@ export interface AnnotateOptions {
   lang?: readonly DetectorName[];
   /** fastText's model: `compressed` (default), `full`, or the path of one. */
   lid?: LidChoice;
+  /** Safety classifiers, lists and hashes, each a column group: `nsfwjs`, `laion-l14`, `concepts:FILE`, … */
+  safety?: readonly string[];
+  /** The tars, for what looks at pictures. */
+  shards?: string | readonly string[];
+  /** The model that made the embeddings, where concepts have to be embedded and its name does not say where it is. */
+  model?: string;
+  /** Annotate only these of the folder's shards. */
+  only?: ReadonlySet<string>;
   /** Where a foreign folder is copied to. */
   out?: string;
   /** Annotate only this part of the folder's shards. */
@@ -50,11 +68,26 @@ export async function annotate(options: AnnotateOptions): Promise<AnnotateTotals
     onNote: (text) => onEvent({ type: 'note', text }),
     ...(options.onDownload === undefined ? {} : { onProgress: options.onDownload }),
   });
+  const annotators: Annotator[] = [];
   try {
-    const annotators: Annotator[] = [];
     for (const name of new Set(lang)) {
       const detector = await languages.detector(name);
       annotators.push(languageAnnotator(detector, detector.entry));
+    }
+    const specs = parseSafety(options.safety ?? []);
+    const download = {
+      signal,
+      onNote: (text: string) => onEvent({ type: 'note', text }),
+      ...(options.onDownload === undefined ? {} : { onProgress: options.onDownload }),
+    };
+    let pictures: Pick<AnnotateJob, 'pictures' | 'reading'> = {};
+    if (specs.length > 0) {
+      const { model, threads } = options;
+      const folder = await spacesOf(metadata, { ...download, model });
+      const reading = { decoder: createDecoder(), fit: folder.fit };
+      annotators.push(...(await openSafety(specs, { ...download, spaces: folder.spaces, reading, threads })));
+      const { shards } = options;
+      pictures = { reading, pictures: await picturesFor({ ...download, shards }, folder) };
     }
     return await runAnnotate({
       folder: openFolder(metadata, { readOnly: out !== undefined }),
@@ -62,11 +95,14 @@ export async function annotate(options: AnnotateOptions): Promise<AnnotateTotals
       ...(out === undefined
         ? {}
         : { out: openFolder(out), carry: (name: string) => linkFile(metadata, out, name) }),
+      ...pictures,
       part: options.part,
+      only: options.only,
       onEvent,
       signal,
     });
   } finally {
+    await closeAll(annotators);
     await languages.close();
   }
 }

@@ -2,45 +2,49 @@
 import type { RunEntry } from '../metadata/run.ts';
 import type { TextClassifier } from '../safety/text/classifier.ts';
 import type { WordMatcher } from '../safety/words/words.ts';
-import type { Annotator } from './types.ts';
+import type { RowAnnotator } from './types.ts';
 
-/** How often entries of each list stand in a caption: `words_<list>`, a list's name made `[a-z0-9_]+`. */
-export function wordsAnnotator(matcher: WordMatcher): Annotator {
-  const { names, fingerprint } = matcher;
-  const schema = columnParts(names).map((part) => ({ name: `words_${part}`, type: 'int' as const }));
+/**
+ * How often entries of a list stand in a caption: `safety_words`, or `safety_words_<list>` for another list than the
+ * default one.
+ */
+export function wordsAnnotator(matcher: WordMatcher, list?: string): RowAnnotator {
+  const { fingerprint, names, entries } = matcher;
+  const suffix = list === undefined ? '' : `_${list}`;
+  const name = `safety_words${suffix}`;
   return {
-    group: 'words',
+    group: `safety:words${suffix}`,
     fingerprint,
     needs: ['text'],
-    entry: { fingerprint, name: 'words', lists: [...names], entries: matcher.entries },
-    schema,
+    entry: { fingerprint, name: 'words', lists: [...names], entries },
+    schema: [{ name, type: 'int' }],
     async columns({ text = [] }) {
       const counts = matcher.countAll(text);
-      return schema.map(({ name, type }, k) => ({
-        name,
-        type,
-        values: text.map((caption, row) => (caption === null ? null : counts[row * names.length + k])),
-      }));
+      const width = names.length;
+      const values = text.map((caption, row) =>
+        caption === null ? null : counts.subarray(row * width, (row + 1) * width).reduce((a, b) => a + b, 0),
+      );
+      return [{ name, type: 'int', values }];
     },
   };
 }
 
 /**
- * A text classifier's scores: `safety_<slug>_<label>`, a label's name made `[a-z0-9_]+`. `about` is for `run.json`: name,
+ * A text classifier's scores: `safety_text_<slug>_<label>`, a label's name made `[a-z0-9_]+`. `about` is for `run.json`: name,
  * revision, where it comes from.
  */
 export function textClassifierAnnotator(
   classifier: TextClassifier,
   slug: string,
   about: Omit<RunEntry, 'fingerprint'>,
-): Annotator {
+): RowAnnotator {
   const { labels, fingerprint, activation } = classifier;
   const schema = columnParts(labels).map((part) => ({
-    name: `safety_${slug}_${part}`,
+    name: `safety_text_${slug}_${part}`,
     type: 'float' as const,
   }));
   return {
-    group: `safety:${slug}`,
+    group: `safety:text_${slug}`,
     fingerprint,
     needs: ['text'],
     entry: { ...about, fingerprint, labels: [...labels], activation },

@@ -4,7 +4,7 @@ import { bytesToHex } from '@noble/hashes/utils.js';
 import { AccountingError, CancelledError, MetadataError } from '../errors.ts';
 import type { Folder, SourceIdentity } from '../io/bytes.ts';
 import { takePart } from '../io/part.ts';
-import { commitFiles } from '../metadata/commit.ts';
+import { commitFiles, withoutDerived } from '../metadata/commit.ts';
 import { COPY_FILE, type CopyRecord, checkSameShards, encodeCopy, ORIGINAL_GROUP } from '../metadata/copy.ts';
 import {
   differing,
@@ -22,7 +22,8 @@ import { completeStats, type ShardStats, sameInput } from '../metadata/stats.ts'
 import { VERSION } from '../version.ts';
 import { annotateGroups } from './batches.ts';
 import type { AnnotateJob, AnnotateTotals } from './job.ts';
-import { announce, checkFree, countUnjudged, missingOf, rowsOf } from './own.ts';
+import { announce, announceGroup, checkFree, countUnjudged, missingOf, outdates, rowsOf } from './own.ts';
+import { punsafeFor } from './punsafe.ts';
 import type { Annotator } from './types.ts';
 
 /** Where a copy is made: of `source` to `out`, or in place of a copy, whose `record` is then given. */
@@ -53,13 +54,17 @@ export async function annotateCopy(
   const found: Omit<Planned, 'missing'>[] = [];
   for (const shard of takePart(before.shards, job.part))
     found.push(await findShard(job, source, out, shard, inPlace));
-  const groups = Object.fromEntries(job.annotators.map(({ group, entry }) => [group, entry]));
+  const state = { folder: out, committed: await committedIn(out), copy: before };
+  const derived = await punsafeFor(state, job.annotators);
+  const annotators = derived === undefined ? job.annotators : [...job.annotators, derived];
+  announceGroup(totals, derived);
+  const groups = Object.fromEntries(annotators.map(({ group, entry }) => [group, entry]));
   const committed = found.filter(({ stats }) => stats !== undefined).map(({ shard }) => shard);
   const unused = await unusedGroups(out, committed, differing(before.groups, groups));
   const kept = Object.fromEntries(Object.entries(before.groups).filter(([group]) => !unused.has(group)));
   const merged = { ...before, groups: mergeGroups(kept, groups, { label: out.label, file: COPY_FILE }) };
   const plan = found.map((item): Planned => {
-    return { ...item, missing: missingOf(item.stats, job.annotators, item.shard, out.label) };
+    return { ...item, missing: missingOf(item.stats, annotators, item.shard, out.label) };
   });
   await writeFile(out, COPY_FILE, encodeCopy(merged));
   if (!inPlace) await noteOthers(job, source);
@@ -76,6 +81,10 @@ export async function annotateCopy(
     totals.shards.done.push(item.shard);
     job.onEvent({ type: 'shard', shard: item.shard, state: 'done' });
   }
+}
+
+async function committedIn(out: Folder): Promise<Set<string>> {
+  return (await inspectFolder(out)).committed;
 }
 
 /** The record of `out`, or a new one where it is empty. Throws where it holds anything else. */
@@ -143,8 +152,10 @@ async function copyShard(
   const original = stats?.columns[ORIGINAL_GROUP] ?? parquet.columns.map((column) => column.name);
   checkFree(missing, new Set(original), file);
   const fresh = missing.map(({ group, schema }) => [group, schema.map((column) => column.name)] as const);
+  const before = { groups: stats?.groups ?? {}, columns: stats?.columns ?? {} };
+  const kept = outdates(missing) ? withoutDerived(before) : before;
   const columns: ShardStats['columns'] = {
-    ...stats?.columns,
+    ...kept.columns,
     [ORIGINAL_GROUP]: original,
     ...Object.fromEntries(fresh),
   };
@@ -158,7 +169,7 @@ async function copyShard(
     skipped: {},
     groups: {
       [ORIGINAL_GROUP]: 'original',
-      ...stats?.groups,
+      ...kept.groups,
       ...Object.fromEntries(missing.map(({ group, fingerprint }) => [group, fingerprint])),
     },
     columns,

@@ -2,9 +2,10 @@ import { MetadataError, UsageError } from '../errors.ts';
 import type { Folder } from '../io/bytes.ts';
 import type { Part } from '../io/part.ts';
 import { inspectFolder } from '../metadata/folder.ts';
+import type { PictureReading } from '../score/judge.ts';
 import { annotateCopy } from './copy.ts';
-import { annotateOwn } from './own.ts';
-import type { Annotator, PictureSource } from './types.ts';
+import { annotateOwn, groupTotals } from './own.ts';
+import { type Annotator, needsPictures, type PictureSource } from './types.ts';
 
 /** What a running job tells whoever watches. */
 export type AnnotateEvent =
@@ -23,6 +24,9 @@ export interface AnnotateJob {
   carry?: (name: string) => Promise<void>;
   /** For annotators that need pictures. */
   pictures?: PictureSource;
+  reading?: PictureReading;
+  /** Take only these of the folder's shards. */
+  only?: ReadonlySet<string>;
   /** Take only this part of the folder's shards; other machines take the others, into the same folder. */
   part?: Part;
   onEvent: (event: AnnotateEvent) => void;
@@ -36,7 +40,7 @@ export interface AnnotateTotals {
     group: string;
     fingerprint: string;
     columns: string[];
-    /** Rows of this run for which the first column is null: a caption that is null. */
+    /** Rows of this run for which the first column is null: no caption, no picture. */
     unjudged: number;
   }[];
   /** Base names: annotated in this run, and found finished. */
@@ -52,8 +56,9 @@ export interface AnnotateTotals {
  */
 export async function annotate(job: AnnotateJob): Promise<AnnotateTotals> {
   const { folder, out, annotators } = job;
-  if (annotators.length === 0) throw new UsageError('nothing to add', { hint: 'Name detectors with --lang' });
-  const pictured = annotators.find(({ needs }) => needs.includes('image_bytes'));
+  if (annotators.length === 0)
+    throw new UsageError('nothing to add', { hint: 'Name detectors with --lang, or --safety' });
+  const pictured = annotators.find(needsPictures);
   if (pictured !== undefined && job.pictures === undefined) {
     throw new UsageError(`${pictured.group} needs the pictures`, { hint: 'Give the shards too' });
   }
@@ -63,12 +68,7 @@ export async function annotate(job: AnnotateJob): Promise<AnnotateTotals> {
   }
   const totals: AnnotateTotals = {
     rows: 0,
-    groups: annotators.map(({ group, fingerprint, schema }) => ({
-      group,
-      fingerprint,
-      columns: schema.map(({ name }) => name),
-      unjudged: 0,
-    })),
+    groups: annotators.map(groupTotals),
     shards: { done: [], reused: [] },
   };
   if (out === undefined) {

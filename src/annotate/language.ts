@@ -1,7 +1,7 @@
 import type { LanguageDetector } from '../language/types.ts';
 import type { Column } from '../metadata/columns.ts';
 import type { RunEntry } from '../metadata/run.ts';
-import type { Annotator } from './types.ts';
+import type { RowAnnotator } from './types.ts';
 
 /** The columns that select reads instead of asking a detector. */
 export const LANGUAGE_COLUMNS = {
@@ -10,7 +10,7 @@ export const LANGUAGE_COLUMNS = {
 } as const;
 
 /** The caption's language as columns: null where the caption is null. */
-export function languageAnnotator(detector: LanguageDetector, entry: RunEntry): Annotator {
+export function languageAnnotator(detector: LanguageDetector, entry: RunEntry): RowAnnotator {
   const { language, probability } = LANGUAGE_COLUMNS[detector.name];
   return {
     group: `language:${detector.name}`,

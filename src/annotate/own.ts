@@ -1,14 +1,17 @@
 /** Annotating a folder that Shardsieve wrote, in place. */
 import { CancelledError, MetadataError } from '../errors.ts';
 import { takePart } from '../io/part.ts';
-import type { Column, ColumnGroup } from '../metadata/columns.ts';
+import type { Column } from '../metadata/columns.ts';
 import { addColumns } from '../metadata/commit.ts';
 import { type MetadataFolder, prepareFolder, readStats } from '../metadata/folder.ts';
 import { openParquet } from '../metadata/parquet-read.ts';
+import { PUNSAFE_GROUP } from '../metadata/run.ts';
 import { conflictError, type ShardStats } from '../metadata/stats.ts';
+import { joinColumns } from '../score/judge.ts';
 import { VERSION } from '../version.ts';
 import { annotateGroups } from './batches.ts';
 import type { AnnotateJob, AnnotateTotals } from './job.ts';
+import { punsafeFor, termsOf } from './punsafe.ts';
 import type { Annotator } from './types.ts';
 
 /** Adds what is missing to each committed shard; `there` has a `run.json`. */
@@ -17,7 +20,10 @@ export async function annotateOwn(
   there: MetadataFolder,
   totals: AnnotateTotals,
 ): Promise<void> {
-  const { folder, annotators, onEvent } = job;
+  const { folder, onEvent } = job;
+  const derived = await punsafeFor(there, job.annotators);
+  const annotators = derived === undefined ? job.annotators : [...job.annotators, derived];
+  announceGroup(totals, derived);
   const halves = there.shards.filter((shard) => !there.committed.has(shard));
   if (halves.length > 0) {
     onEvent({ type: 'note', text: `left out, not fully written: ${halves.join(', ')}; run score again` });
@@ -32,6 +38,7 @@ export async function annotateOwn(
   const plan: { shard: string; stats: ShardStats; missing: Annotator[] }[] = [];
   const whole = there.shards.filter((name) => there.committed.has(name));
   for (const shard of takePart(whole, job.part)) {
+    if (job.only !== undefined && !job.only.has(shard)) continue;
     const stats = await readStats(folder, shard);
     if (stats === undefined) continue;
     plan.push({ shard, stats, missing: missingOf(stats, annotators, shard, folder.label) });
@@ -61,49 +68,79 @@ async function annotateShard(
   const { folder } = job;
   const parquet = await openParquet(folder, `${shard}.parquet`);
   const file = `${folder.label}/${shard}.parquet`;
-  checkFree(missing, new Set(Object.values(stats.columns).flat()), file);
+  const { [PUNSAFE_GROUP]: _, ...taken } = stats.columns;
+  checkFree(missing, new Set(Object.values(taken).flat()), file);
   const uids: string[] = [];
   for await (const { chunks } of parquet.groups(['uid'])) {
     for (const piece of chunks.get('uid')!) for (const uid of piece) uids.push(String(uid));
   }
-  const groups: ColumnGroup[] = missing.map(({ group, schema }) => ({
-    name: group,
-    columns: schema.map(({ name, type }) => ({ name, type, values: [] })),
-  }));
+  const made: Column[][][] = missing.map(() => []);
   for await (const { columns } of annotateGroups({ ...rowsOf(job), shard, parquet, file }, missing)) {
-    columns.forEach((made, i) => {
-      countUnjudged(totals, missing[i], made);
-      groups[i].columns = groups[i].columns.map((before, c) => append(before, made[c]));
+    columns.forEach((some, i) => {
+      countUnjudged(totals, missing[i], some);
+      made[i].push(some);
     });
   }
+  const groups = missing.map(({ group, schema }, i) => ({
+    name: group,
+    columns: joinColumns(schema, made[i]),
+  }));
   await addColumns(folder, shard, {
     uids,
     clips: [],
     groups,
+    outdated: outdates(missing),
     stats: { groups: Object.fromEntries(missing.map(({ group, fingerprint }) => [group, fingerprint])) },
   });
 }
 
-/** The annotators whose group a shard lacks. Throws `MetadataError` where it has one with another fingerprint. */
+/**
+ * The annotators whose group a shard lacks; of what is made of other groups, those for which all of these are there
+ * and that are not made of them yet. Throws `MetadataError` where it has a group with another fingerprint.
+ */
 export function missingOf(
   stats: ShardStats | undefined,
   annotators: readonly Annotator[],
   shard: string,
   label: string,
 ): Annotator[] {
-  for (const { group, fingerprint } of annotators) {
+  const missing = annotators.filter(({ group }) => stats?.groups[group] === undefined);
+  for (const annotator of annotators) {
+    if ('of' in annotator) continue;
+    const { group, fingerprint } = annotator;
     const have = stats?.groups[group];
     if (have !== undefined && have !== fingerprint) {
       throw conflictError(label, shard, { group, have, want: fingerprint });
     }
   }
-  return annotators.filter(({ group }) => stats?.groups[group] === undefined);
+  const there = new Set([...Object.keys(stats?.groups ?? {}), ...missing.map(({ group }) => group)]);
+  return annotators.filter((annotator) => {
+    if (!('of' in annotator) || annotator.of === undefined) return missing.includes(annotator);
+    const isStale = stats?.groups[annotator.group] !== annotator.fingerprint;
+    return isStale && annotator.of.every((group) => there.has(group));
+  });
+}
+
+/** Whether `punsafe` is no longer true once these are there. */
+export function outdates(added: readonly Annotator[]): boolean {
+  return added.some(({ group, entry }) => group === PUNSAFE_GROUP || termsOf(entry).length > 0);
+}
+
+/** Lists a group that the job itself adds. */
+export function announceGroup(totals: AnnotateTotals, added: Annotator | undefined): void {
+  if (added !== undefined) totals.groups.push(groupTotals(added));
+}
+
+export function groupTotals({ group, fingerprint, schema }: Annotator): AnnotateTotals['groups'][number] {
+  return { group, fingerprint, columns: schema.map(({ name }) => name), unjudged: 0 };
 }
 
 /** Throws `MetadataError` where a column to be added is one of those that count already. */
 export function checkFree(annotators: readonly Annotator[], taken: ReadonlySet<string>, file: string): void {
+  const all = new Set(taken);
   for (const { group, schema } of annotators) {
-    const clash = schema.find(({ name }) => taken.has(name));
+    const clash = schema.find(({ name }) => all.has(name));
+    for (const { name } of schema) all.add(name);
     if (clash === undefined) continue;
     throw new MetadataError(`${group} would add ${clash.name}, and there is a column of that name`, {
       file,
@@ -129,16 +166,12 @@ export function announce({ onEvent }: AnnotateJob, shards: number, pending: numb
 
 /** What reading rows takes from the job. */
 export function rowsOf(job: AnnotateJob) {
-  const { folder, pictures, signal, onEvent } = job;
+  const { folder, pictures, reading, signal, onEvent } = job;
   return {
     folder,
     pictures,
+    reading,
     signal,
     onRows: (rows: number) => onEvent({ type: 'rows', rows }),
   };
-}
-
-function append(before: Column, more: Column): Column {
-  // Both are of one annotator's schema, as plain values.
-  return { ...before, values: [...before.values, ...more.values] } as Column;
 }

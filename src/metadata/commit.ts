@@ -13,6 +13,7 @@ import { readStats, shardFiles } from './folder.ts';
 import { type NpzArray, openNpz, writeNpz } from './npz.ts';
 import { readColumns } from './parquet-read.ts';
 import { encodeParquet } from './parquet-write.ts';
+import { PUNSAFE_GROUP } from './run.ts';
 import { completeStats, conflictError, encodeStats, type ShardStats } from './stats.ts';
 import type { ClipColumns, ShardTable, Skipped } from './table.ts';
 
@@ -75,6 +76,8 @@ export interface AddedColumns {
   uids: readonly string[];
   clips: readonly ClipColumns[];
   groups?: ColumnGroup[];
+  /** Leave behind what was made of other groups (`PUNSAFE_GROUP`) and is no longer true, unless it is among `groups`. */
+  outdated?: boolean;
   /** Fingerprints of the added groups, this pass's times, and the input as it is known now. */
   stats: Pick<ShardStats, 'groups'> &
     Partial<Pick<ShardStats, 'input' | 'captionsTruncated' | 'start_time' | 'end_time' | 'seconds'>>;
@@ -91,8 +94,9 @@ export async function addColumns(folder: Folder, shard: string, added: AddedColu
   const files = shardFiles(shard);
   const old = await readStats(folder, shard);
   if (!old) throw new MetadataError(`${folder.label} has no committed shard of this name`, { shard });
+  const kept = added.outdated === true ? withoutDerived(old) : old;
   for (const [group, want] of Object.entries(added.stats.groups)) {
-    const have = old.groups[group];
+    const have = kept.groups[group];
     if (have !== undefined && have !== want) throw conflictError(folder.label, shard, { group, have, want });
   }
   const committed = await readColumns(folder, files.parquet);
@@ -101,25 +105,32 @@ export async function addColumns(folder: Folder, shard: string, added: AddedColu
   const fresh = [...clipColumns(added.clips, added.uids.length), ...groups.flatMap((group) => group.columns)];
   const truncations = added.stats.captionsTruncated;
   const stats = completeStats({
-    ...old,
+    ...kept,
     ...added.stats,
     embeddings: [...new Set([...arraysVouchedFor(old), ...embeddedSlugs(added.clips)])],
     ...(truncations ? { captionsTruncated: { ...old.captionsTruncated, ...truncations } } : {}),
-    groups: { ...old.groups, ...added.stats.groups },
-    columns: { ...old.columns, ...groupColumns(groups) },
+    groups: { ...kept.groups, ...added.stats.groups },
+    columns: { ...kept.columns, ...groupColumns(groups) },
   });
   checkGroups(stats, [
-    ...Object.keys(old.groups),
+    ...Object.keys(kept.groups),
     ...added.clips.map(({ slug }) => clipGroup(slug)),
     ...groups.map(({ name }) => name),
   ]);
-  const columns = arrange([...vouchedFor(committed, old, fresh), ...fresh], stats, files.parquet);
+  const columns = arrange([...vouchedFor(committed, kept, fresh), ...fresh], stats, files.parquet);
   const arrays = await mergeArrays(folder, files.npz, old, added);
   await commitFiles(folder, files.stats, stats, [
     ...(arrays.length > 0 ? [{ name: files.npz, write: (sink: Sink) => writeNpz(sink, arrays) }] : []),
     { name: files.parquet, write: (sink) => sink.write(encodeParquet(columns)) },
   ]);
   return stats;
+}
+
+/** Stats without what is made of other groups. */
+export function withoutDerived<Stats extends Pick<ShardStats, 'groups' | 'columns'>>(stats: Stats): Stats {
+  const { [PUNSAFE_GROUP]: _, ...groups } = stats.groups;
+  const { [PUNSAFE_GROUP]: __, ...columns } = stats.columns;
+  return { ...stats, groups, columns };
 }
 
 export interface Output {

@@ -60,8 +60,8 @@ export type RowRange = { start: number; end: number } | Uint32Array;
 
 export interface Npz {
   names: string[];
-  /** Rows and values a row of one array; its values are not read. Throws as `matrix` does. */
-  shape(array: string): Promise<{ rows: number; dim: number }>;
+  /** Rows, values a row and bytes a value of one array; its values are not read. Throws as `matrix` does. */
+  shape(array: string): Promise<{ rows: number; dim: number; width: 2 | 4 | 8 }>;
   /**
    * One array as float32, or some of its rows. Rows of a stored array are read where they lie; a compressed one is
    * inflated whole each time. Throws `MetadataError` where there is none, or it is not a float matrix.

@@ -29,6 +29,9 @@ export interface RunEntry {
 
 export const RUN_FILE = 'run.json';
 
+/** The group made of other groups' columns: the one that is replaced when they change. */
+export const PUNSAFE_GROUP = 'safety:punsafe';
+
 /** The record of a folder, or `undefined` where there is none. Throws `MetadataError` where it is damaged. */
 export async function readRun(folder: Folder): Promise<RunRecord | undefined> {
   const bytes = await folder.read(RUN_FILE);
@@ -72,7 +75,8 @@ type Place = { label: string; file: string; hint: string };
 function mergeEntries(kind: string, have: Entries, add: Entries, place: Place): Entries {
   const entries = { ...add, ...have };
   for (const [name, entry] of Object.entries(add)) {
-    if (entries[name].fingerprint !== entry.fingerprint) {
+    if (name === PUNSAFE_GROUP) entries[name] = entry;
+    else if (entries[name].fingerprint !== entry.fingerprint) {
       throw otherSettings(`${kind} ${name}`, entries[name], entry, place);
     }
   }

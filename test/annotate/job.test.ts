@@ -22,7 +22,7 @@ const lengths: Annotator = {
   ],
 };
 
-/** First value of the image's embedding plus first of the text's. */
+/** First value of the image's embedding. */
 const first: Annotator = {
   group: 'test:first',
   fingerprint: 'first-1',
@@ -30,8 +30,8 @@ const first: Annotator = {
   entry: { fingerprint: 'first-1' },
   schema: [{ name: 'first', type: 'float' }],
   async columns({ rows, embeddings }) {
-    const { dim, image, text } = embeddings!.get('b32')!;
-    const values = Float32Array.from({ length: rows }, (_, i) => image[i * dim] + text[i * dim]);
+    const { dim, image } = embeddings!.get('b32')!;
+    const values = Float32Array.from({ length: rows }, (_, i) => image[i * dim]);
     return [{ name: 'first', type: 'float', values }];
   },
 };
@@ -39,13 +39,26 @@ const first: Annotator = {
 const pictured: Annotator = {
   group: 'test:bytes',
   fingerprint: 'bytes-1',
-  needs: ['image_bytes', 'text'],
+  needs: [],
   entry: { fingerprint: 'bytes-1' },
   schema: [{ name: 'size', type: 'int' }],
-  columns: async ({ imageBytes = [] }) => [
-    { name: 'size', type: 'int', values: imageBytes.map((bytes) => bytes?.length ?? null) },
-  ],
+  pictures: {
+    look: ({ bytes }) => Float32Array.of(bytes.length),
+    judge: async (looks) => [
+      {
+        name: 'size',
+        type: 'int',
+        values: looks.map((look) => (look instanceof Float32Array ? look[0] : null)),
+      },
+    ],
+  },
 };
+
+/** Never asked: none of the pictures has a header. */
+const reading = {
+  decoder: { name: 'none', decode: () => Promise.reject(new Error('not to be asked')) },
+  fit: 'open_clip',
+} as const;
 
 async function own(shards = 3, rows = 9): Promise<MemoryFolder> {
   const folder = new MemoryFolder('own');
@@ -184,7 +197,7 @@ describe('in place', () => {
         },
       }),
     };
-    await run(folder, [pictured], { pictures });
+    await run(folder, [pictured], { pictures, reading });
     expect(asked).toEqual(Array.from({ length: 9 }, (_, i) => makeUid(i)));
     expect(closed).toBe(1);
     expect(await column(folder, '00000', 'size')).toEqual([0, 1, 2, 3, null, 5, 6, 7, 8]);

@@ -7,8 +7,9 @@ import { openNsfwjs } from '../../cli/safety/nsfwjs.ts';
 import { openTextClassifier } from '../../cli/safety/text-classifier.ts';
 import { builtInWords } from '../../cli/safety/words.ts';
 import { textClassifierAnnotator, wordsAnnotator } from '../../src/annotate/captions.ts';
-import { memberHashAnnotator, nsfwjsAnnotator, pdqAnnotator } from '../../src/annotate/pictures.ts';
-import type { AnnotateBatch, Annotator } from '../../src/annotate/types.ts';
+import { Looker } from '../../src/annotate/looks.ts';
+import { hashesAnnotator, nsfwjsAnnotator } from '../../src/annotate/pictures.ts';
+import { type AnnotateBatch, type Annotator, needsPictures } from '../../src/annotate/types.ts';
 import { memorySource } from '../../src/io/memory.ts';
 import { WordMatcher } from '../../src/safety/words/words.ts';
 import { toPair } from '../../src/webdataset/pair.ts';
@@ -17,7 +18,7 @@ import { readSamples } from '../../src/webdataset/samples.ts';
 const reading = { decoder: createDecoder(), fit: 'open_clip' } as const;
 
 /** The first pictures of a demo shard as they lie in it; one is absent, one is broken. */
-async function pictures(): Promise<AnnotateBatch> {
+async function pictures(): Promise<(Uint8Array | undefined)[]> {
   const shard = 'demo-00000.tar';
   const tar = new Uint8Array(await readFile(new URL(`../../demo/shards/${shard}`, import.meta.url)));
   const imageBytes: (Uint8Array | undefined)[] = [];
@@ -27,17 +28,32 @@ async function pictures(): Promise<AnnotateBatch> {
   }
   imageBytes[2] = undefined;
   imageBytes[5] = Uint8Array.of(1, 2, 3);
-  return { shard, file: 'f', start: 0, rows: 9, imageBytes };
+  return imageBytes;
 }
 
 /** Checked against what the annotator says of itself, as the job does. */
-async function columns(annotator: Annotator, batch: AnnotateBatch): Promise<unknown[][]> {
-  const found = await annotator.columns(batch);
+async function columns(
+  annotator: Annotator,
+  batch: AnnotateBatch | (Uint8Array | undefined)[],
+): Promise<unknown[][]> {
+  const found = Array.isArray(batch) ? await judged(annotator, batch) : await told(annotator, batch);
   expect(found.map(({ name, type }) => ({ name, type }))).toEqual(annotator.schema);
   expect(annotator.entry.fingerprint).toBe(annotator.fingerprint);
   expect(annotator.fingerprint).toMatch(/^[0-9a-f]{32}$/);
-  for (const { values } of found) expect(values.length).toBe(batch.rows);
+  for (const { values } of found)
+    expect(values.length).toBe(Array.isArray(batch) ? batch.length : batch.rows);
   return found.map(({ values }) => [...values]);
+}
+
+async function judged(annotator: Annotator, bytes: (Uint8Array | undefined)[]) {
+  if (!needsPictures(annotator)) throw new Error('no picture is wanted');
+  const [looks] = await new Looker([annotator.pictures], reading).look(bytes);
+  return annotator.pictures.judge(looks);
+}
+
+async function told(annotator: Annotator, batch: AnnotateBatch) {
+  if (needsPictures(annotator)) throw new Error('pictures are wanted');
+  return annotator.columns(batch);
 }
 
 const golden = async (path: string) =>
@@ -67,7 +83,7 @@ describe('columns from pictures', () => {
 
   it('are PDQ hashes with their quality, null where there is too little to go by', async () => {
     const batch = await pictures();
-    const [hashes, qualities] = await columns(pdqAnnotator(reading), batch);
+    const [, hashes, qualities] = await columns(hashesAnnotator(reading), batch);
     const { pictures: expected } = (await golden('pdq/golden.json')) as {
       pictures: Record<string, [string, number]>;
     };
@@ -81,8 +97,8 @@ describe('columns from pictures', () => {
 
   it('are SHA-256 of the bytes in the shard', async () => {
     const batch = await pictures();
-    const [found] = await columns(memberHashAnnotator(), batch);
-    const expected = batch.imageBytes?.map((bytes) =>
+    const [found] = await columns(hashesAnnotator(reading), batch);
+    const expected = batch.map((bytes) =>
       bytes === undefined ? null : createHash('sha256').update(bytes).digest('hex'),
     );
     expect(found).toEqual(expected);
@@ -98,17 +114,15 @@ describe('columns from captions', () => {
     text,
   });
 
-  it('are counts for each word list', async () => {
-    const more = { name: 'my-words', entries: ['pen'] };
-    const lists = [{ name: 'My words', entries: ['knife'] }, await builtInWords('fr-CA-u-sd-caqc'), more];
+  it('are counts of a list’s entries', async () => {
+    const lists = [{ name: 'mine', entries: ['knife'] }, await builtInWords('fr-CA-u-sd-caqc')];
     const annotator = wordsAnnotator(new WordMatcher(lists));
-    expect(await columns(annotator, batch('a knife and a Knife', null, 'a pen'))).toEqual([
-      [2, null, 0],
-      [0, null, 0],
-      [0, null, 1],
-    ]);
-    const names = ['words_my_words', 'words_fr_ca_u_sd_caqc', 'words_my_words_2'];
-    expect(annotator.schema.map(({ name }) => name)).toEqual(names);
+    expect(await columns(annotator, batch('a knife and a Knife', null, 'a pen'))).toEqual([[2, null, 0]]);
+    expect(annotator.schema).toEqual([{ name: 'safety_words', type: 'int' }]);
+    const other = wordsAnnotator(new WordMatcher([{ name: 'mine', entries: ['pen'] }]), 'mine');
+    expect(await columns(other, batch('a knife', null, 'a pen'))).toEqual([[0, null, 1]]);
+    expect(other.schema).toEqual([{ name: 'safety_words_mine', type: 'int' }]);
+    expect(other.group).toBe('safety:words_mine');
   });
 
   it('are scores of a text classifier', async () => {
@@ -121,7 +135,7 @@ describe('columns from captions', () => {
     const found = await columns(annotator, batch(rows[0][0], null, rows[1][0]));
     await annotator.close?.();
     expect(annotator.schema.map(({ name: column }) => column)).toEqual(
-      ['toxic', 'obscene', 'threat'].map((label) => `safety_bert_${label}`),
+      ['toxic', 'obscene', 'threat'].map((label) => `safety_text_bert_${label}`),
     );
     for (const k of [0, 1, 2]) {
       expect(found[k][0]).toBeCloseTo(rows[0][2][k], 5);

@@ -50,6 +50,11 @@ export const headInfoSchema = z
       .min(1),
     /** `unsure` and `nsfw`, or other names; values at or above a threshold are that. */
     thresholds: z.record(words, probability),
+    /**
+     * The labels that count towards `punsafe`. Where it is left out, the only label, or all concepts; none of several
+     * labels that share one probability, of which one is the harmless one.
+     */
+    unsafe: z.array(words).optional(),
     licence: words,
     /** Where it comes from. */
     source: words,
@@ -63,6 +68,10 @@ export const headInfoSchema = z
   .refine((info) => info.labels.length === info.columns.length, {
     path: ['columns'],
     message: 'must be as many as labels',
+  })
+  .refine((info) => (info.unsafe ?? []).every((label) => info.labels.includes(label)), {
+    path: ['unsafe'],
+    message: 'must be among the labels',
   })
   .refine((info) => new Set(info.columns).size === info.columns.length, {
     path: ['columns'],
