@@ -4,9 +4,12 @@
  */
 
 export { textClassifierAnnotator, wordsAnnotator } from './annotate/captions.ts';
+export { headAnnotator } from './annotate/heads.ts';
 export { type AnnotateJob, type AnnotateTotals, annotate } from './annotate/job.ts';
 export { languageAnnotator } from './annotate/language.ts';
-export { memberHashAnnotator, nsfwjsAnnotator, pdqAnnotator } from './annotate/pictures.ts';
+export { hashesAnnotator, nsfwjsAnnotator } from './annotate/pictures.ts';
+export { punsafeAnnotator } from './annotate/punsafe.ts';
+export { tarPictures } from './annotate/tars.ts';
 export type { AnnotateBatch, Annotator, PictureSource } from './annotate/types.ts';
 export { type ClipConfig, parseClipConfig } from './clip/config.ts';
 export { type ClipModel, type ClipParts, cosine, loadClip } from './clip/model.ts';
