@@ -25,6 +25,7 @@ const COMMANDS: { [name: string]: () => Promise<(context: Context) => Command> }
   reshard: async () => (await import('./commands/reshard.ts')).reshardCommand,
   subset: async () => (await import('./commands/subset.ts')).subsetCommand,
   merge: async () => (await import('./commands/merge.ts')).mergeCommand,
+  compare: async () => (await import('./commands/compare.ts')).compareCommand,
   verify: async () => (await import('./commands/verify.ts')).verifyCommand,
   models: async () => (await import('./commands/models.ts')).modelsCommand,
   run: async () => (await import('./commands/run.ts')).runCommand,

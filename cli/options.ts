@@ -1,4 +1,5 @@
 import { InvalidArgumentError, Option } from 'commander';
+import { PRECISIONS } from '../src/clip/precision.ts';
 import { type Part, parsePart } from '../src/io/part.ts';
 import type { MaxFailed } from '../src/run/outcome.ts';
 import { SAFETY_NAMES } from './safety/specs.ts';
@@ -105,6 +106,15 @@ export const SHARED = {
     ),
   threads: () =>
     new Option('--threads <n>', 'threads of the towers (default: all cores)').argParser(positiveInteger),
+  precision: () =>
+    new Option(
+      '--precision <precision>',
+      "fp32: open_clip's numbers; int8: several times faster, scores move a little; int8-accurate: between them",
+    )
+      .choices([...PRECISIONS, 'fp16'])
+      .default('fp32'),
+  calibrate: () =>
+    new Option('--calibrate <shard>', 'fix the scales of int8 by this shard (default: built-in pictures)'),
   verifyInput: () =>
     new Option('--verify-input', 'recognise finished shards by the SHA-256 of their bytes too'),
   lid: () =>

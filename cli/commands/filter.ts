@@ -117,11 +117,22 @@ function recipeOf(
 ): Recipe {
   const paths = filterPaths(flags.out);
   const { model, slug, caption, uid, carry, embeddings, fit, limit, sample, verifyInput } = flags;
-  const { names, shardSize, shardBytes, shardFormat } = flags;
+  const { precision, calibrate, names, shardSize, shardBytes, shardFormat } = flags;
   return {
     shards,
     models: (model ?? [DEFAULT_ALIAS]).map((name, i) => (slug?.[i] ? { model: name, slug: slug[i] } : name)),
-    score: { caption, uid, carry, embeddings, fit, limit, sample, verify_input: verifyInput },
+    score: {
+      caption,
+      uid,
+      carry,
+      embeddings,
+      fit,
+      limit,
+      sample,
+      verify_input: verifyInput,
+      precision,
+      calibrate,
+    },
     metadata: paths.metadata,
     join: join === undefined ? undefined : [...join],
     filters: parseFilters(filters ?? []),

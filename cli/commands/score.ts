@@ -1,4 +1,5 @@
 import { Command } from 'commander';
+import type { Precision } from '../../src/clip/precision.ts';
 import type { Part } from '../../src/io/part.ts';
 import type { MaxFailed } from '../../src/run/outcome.ts';
 import { checkTotals } from '../../src/run/totals.ts';
@@ -23,6 +24,8 @@ export interface ScoreFlags extends CommonFlags {
   limit?: number;
   sample?: number;
   threads?: number;
+  precision: Precision | 'fp16';
+  calibrate?: string;
   verifyInput?: boolean;
   allowTruncated?: boolean;
   shardIndex?: Part;
@@ -43,6 +46,8 @@ export function addScoreOptions(command: Command): Command {
     SHARED.limit(),
     SHARED.sample(),
     SHARED.threads(),
+    SHARED.precision(),
+    SHARED.calibrate(),
     SHARED.verifyInput(),
     SHARED.allowTruncated(),
     SHARED.shardIndex(),
@@ -58,7 +63,7 @@ export function addScoreOptions(command: Command): Command {
 export function scoreOptionsOf(flags: ScoreFlags) {
   const { model, slug, name, caption, uid, carry, embeddings, fit, limit, sample, threads, verifyInput } =
     flags;
-  const { allowTruncated, shardIndex, retryFailed, maxFailed } = flags;
+  const { precision, calibrate, allowTruncated, shardIndex, retryFailed, maxFailed } = flags;
   return {
     models: model,
     slugs: slug,
@@ -72,6 +77,8 @@ export function scoreOptionsOf(flags: ScoreFlags) {
     sample,
     threads,
     verifyInput,
+    precision,
+    calibrate,
     allowTruncated,
     part: shardIndex,
     retryFailed,

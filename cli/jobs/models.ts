@@ -1,6 +1,8 @@
 /** From MODEL arguments to what a run wants: each model known by its hash before anything is loaded. */
 import { readFile } from 'node:fs/promises';
 import { parseClipConfig } from '../../src/clip/config.ts';
+import { TOWERS_VERSION } from '../../src/clip/model.ts';
+import { PRECISIONS, type Precision, type QuantisedPrecision } from '../../src/clip/precision.ts';
 import { createTokenizer } from '../../src/clip/tokenizer/tokenizer.ts';
 import { ModelError, UsageError } from '../../src/errors.ts';
 import { parsePreprocess, preprocessFingerprint } from '../../src/image/preprocess-config.ts';
@@ -10,6 +12,8 @@ import { canonicalJson, fingerprint } from '../../src/run/fingerprint.ts';
 import type { WantedModel } from '../../src/run/score-job.ts';
 import type { ScoreModel } from '../../src/score/shard.ts';
 import { DEFAULT_ALIAS } from '../models/aliases.ts';
+import { calibrationInput, calibrationPairs } from '../models/calibration.ts';
+import { type Quantised, quantisedCheckpoint } from '../models/quantised.ts';
 import { type ResolvedModel, type ResolveOptions, resolveModel } from '../models/resolve.ts';
 import { openClip } from '../onnx/clip.ts';
 import { sha256File } from '../onnx/files.ts';
@@ -23,6 +27,10 @@ export interface ModelChoice {
   fit?: Fit;
   /** Threads of one run of a tower. */
   threads?: number;
+  /** What the towers compute in: `fp32` (default), `int8`, `int8-accurate`; `fp16` is refused here. */
+  precision?: Precision | 'fp16';
+  /** A shard whose first pairs fix the scales of int8; default the built-in pictures and captions. */
+  calibrate?: string;
 }
 
 /**
@@ -31,6 +39,7 @@ export interface ModelChoice {
  */
 export async function wantModels(choice: ModelChoice, options: ResolveOptions = {}): Promise<WantedModel[]> {
   const specs = choice.models ?? [DEFAULT_ALIAS];
+  const precision = checkPrecision(choice);
   if ((choice.slugs?.length ?? 0) > specs.length) {
     throw new UsageError(`${choice.slugs?.length} slugs for ${specs.length} models`, {
       hint: 'Give one --slug a --model',
@@ -39,7 +48,7 @@ export async function wantModels(choice: ModelChoice, options: ResolveOptions = 
   const wanted: WantedModel[] = [];
   for (const [i, spec] of specs.entries()) {
     const resolved = await resolveModel(spec, options);
-    const slug = choice.slugs?.[i] ?? resolved.slug;
+    const slug = choice.slugs?.[i] ?? `${resolved.slug}${SLUG_ENDINGS[precision]}`;
     if (!/^[a-z0-9_]+$/.test(slug)) {
       throw new UsageError(`${JSON.stringify(slug)} cannot name a column`, {
         hint: 'A slug is made of a-z, 0-9 and _',
@@ -50,12 +59,42 @@ export async function wantModels(choice: ModelChoice, options: ResolveOptions = 
         hint: 'Name them apart with --slug',
       });
     }
-    wanted.push(await want(resolved, slug, choice));
+    wanted.push(await want(resolved, slug, { ...choice, precision }, options));
   }
   return wanted;
 }
 
-async function want(resolved: ResolvedModel, slug: string, choice: ModelChoice): Promise<WantedModel> {
+/** Scores of another precision are other numbers: by default they stand beside fp32's, under a name of their own. */
+const SLUG_ENDINGS: Record<Precision, string> = {
+  fp32: '',
+  int8: '_int8',
+  'int8-accurate': '_int8_accurate',
+};
+
+/** Throws `UsageError` for what no CPU gains from, and for what makes no sense. */
+function checkPrecision({ precision = 'fp32', calibrate }: ModelChoice): Precision {
+  if (precision === 'fp16') {
+    throw new UsageError('fp16 is for GPUs, and the towers run on the CPU here', {
+      hint: 'A CPU widens half floats to compute with them: no faster than fp32, and less exact. Use fp32, or int8 for speed',
+    });
+  }
+  if (!PRECISIONS.includes(precision)) {
+    throw new UsageError(`no precision is called ${JSON.stringify(precision)}`, {
+      hint: `There is ${PRECISIONS.join(', ')}`,
+    });
+  }
+  if (calibrate !== undefined && precision === 'fp32') {
+    throw new UsageError('fp32 has no scales to calibrate', { hint: 'Add --precision int8' });
+  }
+  return precision;
+}
+
+async function want(
+  resolved: ResolvedModel,
+  slug: string,
+  choice: ModelChoice & { precision: Precision },
+  options: ResolveOptions,
+): Promise<WantedModel> {
   const { configPath, weightsPath, configJson } = resolved;
   const config = parseClipConfig(await readFile(configPath, 'utf8'), configPath);
   const preprocess = parsePreprocess(configJson['preprocess_cfg'], config.vision.imageSize);
@@ -68,11 +107,32 @@ async function want(resolved: ResolvedModel, slug: string, choice: ModelChoice):
       },
     );
   }
-  const decisive = {
+  const { precision, threads, fit = 'open_clip' } = choice;
+  const made = {
     weights_sha256: await sha256File(weightsPath),
     model_cfg: fingerprint(configJson['model_cfg']),
     preprocess_fingerprint: preprocessFingerprint(preprocess, choice.fit),
-    precision: 'fp32',
+  };
+  const tokenizer = async () =>
+    createTokenizer(await loadMerges(), { contextLength: config.text.contextLength });
+  let quantised: (Quantised & { precision: QuantisedPrecision }) | undefined;
+  if (precision !== 'fp32') {
+    const pairs = await calibrationPairs(choice.calibrate, options.signal);
+    const file = await quantisedCheckpoint(
+      {
+        from: { ...made, calibration: pairs.sha256 },
+        ...{ config, weightsPath, threads },
+        input: async () => calibrationInput(pairs, { preprocess, tokenizer: await tokenizer(), fit }),
+      },
+      options,
+    );
+    quantised = { ...file, precision };
+  }
+  const decisive = {
+    ...made,
+    towers: TOWERS_VERSION,
+    precision,
+    ...(quantised === undefined ? {} : { quantised_sha256: quantised.sha256 }),
     provider: 'cpu',
   };
   return {
@@ -81,17 +141,17 @@ async function want(resolved: ResolvedModel, slug: string, choice: ModelChoice):
       name: resolved.name,
       ...(resolved.revision === undefined ? {} : { revision: resolved.revision }),
       ...decisive,
-      fit: choice.fit ?? 'open_clip',
+      fit,
       preprocess: JSON.parse(canonicalJson(preprocess)) as Json,
       fingerprint: fingerprint({ kind: 'clip', ...decisive }),
     },
     load: async (): Promise<ScoreModel> => ({
       slug,
       preprocess,
-      tokenizer: createTokenizer(await loadMerges(), { contextLength: config.text.contextLength }),
+      tokenizer: await tokenizer(),
       clip: await openClip(
-        { config: configPath, weights: weightsPath },
-        choice.threads === undefined ? {} : { threads: choice.threads },
+        { config: configPath, weights: weightsPath, quantised },
+        threads === undefined ? {} : { threads },
       ),
     }),
   };

@@ -2,6 +2,7 @@
 import { readFile } from 'node:fs/promises';
 import { parseClipConfig } from '../../src/clip/config.ts';
 import { type ClipModel, loadClip } from '../../src/clip/model.ts';
+import type { QuantisedPrecision } from '../../src/clip/precision.ts';
 import { ModelError, messageOf } from '../../src/errors.ts';
 import { modelFile } from './files.ts';
 import { type NodeSessionOptions, nodeSessions } from './session.ts';
@@ -11,6 +12,8 @@ export interface CheckpointFiles {
   config: string;
   /** Path of `open_clip_model.safetensors`; may be a symlink, as in a hub cache. */
   weights: string;
+  /** The checkpoint quantised, and how it is run, for another precision than fp32. */
+  quantised?: { path: string; precision: QuantisedPrecision };
 }
 
 /** Loads both towers. Throws `ModelError` naming the file, key or tensor that is not what it must be. */
@@ -27,5 +30,15 @@ export async function openClip(files: CheckpointFiles, options: NodeSessionOptio
   }
   const config = parseClipConfig(json, files.config);
   const weights = await modelFile(files.weights);
-  return loadClip({ config, weights, sessions: nodeSessions(weights, options) });
+  if (files.quantised === undefined) {
+    return loadClip({ config, weights, sessions: nodeSessions(weights, options) });
+  }
+  const { path, precision } = files.quantised;
+  const file = await modelFile(path);
+  return loadClip({
+    config,
+    weights,
+    sessions: nodeSessions(file, options),
+    quantised: { file, precision },
+  });
 }

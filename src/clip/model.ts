@@ -1,23 +1,34 @@
 /**
  * A CLIP over one open_clip checkpoint: pixels and token ids in, unit embeddings out.
  *
- * Numbers: the towers run in float32, and the same calls give the same bytes, with one thread or two. On x86 a
- * picture's embedding has the same bits alone and in any batch; a caption's moves by up to 1e-7 a component with
- * the longest caption of its run, because attention sums over another length.
+ * Numbers: the same calls give the same bytes, with one thread or two. On x86 the embedding of a picture or a caption
+ * has the same bits alone and in any batch, in any precision (`precision.ts`).
  */
 import { ModelError } from '../errors.ts';
-import { type RangedBytes, readSafetensors } from '../onnx/safetensors.ts';
+import { type RangedBytes, readSafetensors, type TensorTable } from '../onnx/safetensors.ts';
 import type { Session, SessionFactory, Tensor } from '../onnx/session.ts';
+import { widen } from '../onnx/widen.ts';
 import type { ClipConfig } from './config.ts';
+import { movedTable, readQuantised } from './int8/file.ts';
+import { int8Linear } from './int8/linear.ts';
+import type { Precision, QuantisedPrecision } from './precision.ts';
 import { imageTower } from './towers/image.ts';
-import { fp32Linear } from './towers/linear.ts';
+import { fp32Linear, type Linear } from './towers/linear.ts';
 import { textTower } from './towers/text.ts';
 import { Weights } from './towers/weights.ts';
+
+/** Changes with anything about the towers that moves a score, be it by the last bit; part of fingerprints. */
+export const TOWERS_VERSION = 2;
 
 /** Pictures a run: more gain nothing on a CPU and only cost memory. */
 export const IMAGE_BATCH = 16;
 /** Captions a run, of like length. */
 export const TEXT_BATCH = 64;
+/**
+ * Captions run padded to a multiple of this, and with others of the same multiple only. What a caption is padded to
+ * then follows from the caption alone, and so do its bits: attention sums over as many places whoever its mates are.
+ */
+export const TEXT_STEP = 8;
 
 export interface ClipModel {
   readonly config: ClipConfig;
@@ -29,7 +40,7 @@ export interface ClipModel {
   readonly imageSize: number;
   /** The trained factor on the cosines in the contrastive loss: `exp` of what the checkpoint stores. */
   readonly logitScale: number;
-  readonly precision: 'fp32';
+  readonly precision: Precision;
   readonly provider: string;
   /**
    * `pixels` float32 `[n, 3, S, S]`, preprocessed as the config says; the answer float32 `[n, dim]`, rows of unit
@@ -50,28 +61,45 @@ export interface ClipParts {
   config: ClipConfig;
   /** The checkpoint's safetensors file. */
   weights: RangedBytes;
-  /** A runtime bound to the same file. */
+  /** A runtime bound to the same file, or to the quantised one. */
   sessions: SessionFactory;
+  /** For another precision than fp32: the file that the checkpoint was quantised into. */
+  quantised?: { file: RangedBytes; precision: QuantisedPrecision };
 }
 
 /** Checks the checkpoint against its config, builds both towers and loads them. Throws `ModelError`. */
-export async function loadClip({ config, weights: file, sessions }: ClipParts): Promise<ClipModel> {
-  const weights = new Weights(await readSafetensors(file));
-  const imageGraph = imageTower(config, weights, fp32Linear, sessions.location);
-  const textGraph = textTower(config, weights, fp32Linear, sessions.location);
+export async function loadClip(parts: ClipParts): Promise<ClipModel> {
+  const { config, weights: file, sessions } = parts;
+  const table = await readSafetensors(file);
+  const weights = new Weights(table);
+  const { linear, tensors } = await computeAs(parts, table, weights);
+  const imageGraph = imageTower(config, tensors, linear, sessions.location);
+  const textGraph = textTower(config, tensors, linear, sessions.location);
   const scale = weights.logitScale();
-  weights.finish();
-  const logitScale = Math.exp(
-    widen(await file.slice(scale.offset, scale.offset + scale.length), scale.dtype),
-  );
+  tensors.logitScale();
+  tensors.finish();
+  const stored = await file.slice(scale.offset, scale.offset + scale.length);
+  const logitScale = Math.exp(widen(stored, scale.dtype)[0]);
   const image = await sessions.create(imageGraph);
   try {
     const text = await sessions.create(textGraph);
-    return new LoadedClip(config, logitScale, sessions.provider, image, text);
+    const precision = parts.quantised?.precision ?? 'fp32';
+    return new LoadedClip(config, { logitScale, precision, provider: sessions.provider }, image, text);
   } catch (error) {
     await image.release();
     throw error;
   }
+}
+
+/** How linear layers are computed, and where the other tensors lie. */
+async function computeAs(
+  { quantised }: ClipParts,
+  table: TensorTable,
+  weights: Weights,
+): Promise<{ linear: Linear; tensors: Weights }> {
+  if (quantised === undefined) return { linear: fp32Linear, tensors: weights };
+  const file = await readQuantised(quantised.file);
+  return { linear: int8Linear(file, quantised.precision), tensors: new Weights(movedTable(table, file)) };
 }
 
 class LoadedClip implements ClipModel {
@@ -80,17 +108,23 @@ class LoadedClip implements ClipModel {
   readonly contextLength: number;
   readonly imageSize: number;
   readonly logitScale: number;
-  readonly precision = 'fp32';
+  readonly precision: Precision;
   readonly provider: string;
   readonly #image: Session;
   readonly #text: Session;
 
-  constructor(config: ClipConfig, logitScale: number, provider: string, image: Session, text: Session) {
+  constructor(
+    config: ClipConfig,
+    { logitScale, precision, provider }: Pick<ClipModel, 'logitScale' | 'precision' | 'provider'>,
+    image: Session,
+    text: Session,
+  ) {
     this.config = config;
     this.dim = config.embedDim;
     this.contextLength = config.text.contextLength;
     this.imageSize = config.vision.imageSize;
     this.logitScale = logitScale;
+    this.precision = precision;
     this.provider = provider;
     this.#image = image;
     this.#text = text;
@@ -117,19 +151,19 @@ class LoadedClip implements ClipModel {
 
   async embedTexts(ids: readonly Int32Array[]): Promise<Float32Array> {
     const ends = ids.map((row) => this.#endOf(row));
-    // Padding costs as much as words do: captions of one length run together. The sort is stable, so the batches
-    // are a pure function of what was given.
-    const order = ends.map((_, index) => index).sort((a, b) => ends[a] - ends[b]);
     const out = new Float32Array(ids.length * this.dim);
-    for (let start = 0; start < order.length; start += TEXT_BATCH) {
-      const batch = order.slice(start, start + TEXT_BATCH);
-      const embedded = await this.#embedBatch(
-        batch.map((index) => ids[index]),
-        batch.map((index) => ends[index]),
-      );
-      batch.forEach((index, row) => {
-        out.set(embedded.subarray(row * this.dim, (row + 1) * this.dim), index * this.dim);
-      });
+    for (const [length, members] of this.#byLength(ends)) {
+      for (let start = 0; start < members.length; start += TEXT_BATCH) {
+        const batch = members.slice(start, start + TEXT_BATCH);
+        const embedded = await this.#embedBatch(
+          length,
+          batch.map((index) => ids[index]),
+          batch.map((index) => ends[index]),
+        );
+        batch.forEach((index, row) => {
+          out.set(embedded.subarray(row * this.dim, (row + 1) * this.dim), index * this.dim);
+        });
+      }
     }
     return out;
   }
@@ -138,9 +172,24 @@ class LoadedClip implements ClipModel {
     await Promise.all([this.#image.release(), this.#text.release()]);
   }
 
-  async #embedBatch(ids: readonly Int32Array[], ends: readonly number[]): Promise<Float32Array> {
+  /** Indices of captions by the length they run at. */
+  #byLength(ends: readonly number[]): Map<number, number[]> {
+    const groups = new Map<number, number[]>();
+    for (const [index, end] of ends.entries()) {
+      const length = Math.min(Math.ceil((end + 1) / TEXT_STEP) * TEXT_STEP, this.contextLength);
+      const group = groups.get(length);
+      if (group === undefined) groups.set(length, [index]);
+      else group.push(index);
+    }
+    return groups;
+  }
+
+  async #embedBatch(
+    length: number,
+    ids: readonly Int32Array[],
+    ends: readonly number[],
+  ): Promise<Float32Array> {
     const n = ids.length;
-    const length = Math.max(...ends) + 1;
     const data = new Int32Array(n * length);
     ids.forEach((row, index) => {
       data.set(row.subarray(0, Math.min(row.length, length)), index * length);
@@ -158,17 +207,21 @@ class LoadedClip implements ClipModel {
     if (row.length < 1 || row.length > contextLength) {
       throw new ModelError(`a caption has ${row.length} tokens; the model takes 1 to ${contextLength}`);
     }
-    let end = 0;
-    for (let i = 0; i < row.length; i++) {
-      if (row[i] < 0 || row[i] >= vocabSize) {
-        throw new ModelError(`the token id ${row[i]} lies outside the model's vocabulary of ${vocabSize}`, {
-          hint: 'The tokenizer is not the one this model was trained with',
-        });
-      }
-      if (row[i] > row[end]) end = i;
+    const outside = row.find((id) => id < 0 || id >= vocabSize);
+    if (outside !== undefined) {
+      throw new ModelError(`the token id ${outside} lies outside the model's vocabulary of ${vocabSize}`, {
+        hint: 'The tokenizer is not the one this model was trained with',
+      });
     }
-    return end;
+    return firstMaximum(row);
   }
+}
+
+/** The index of the first maximum of a row of ids. */
+export function firstMaximum(row: Int32Array): number {
+  let end = 0;
+  for (let i = 1; i < row.length; i++) if (row[i] > row[end]) end = i;
+  return end;
 }
 
 /**
@@ -204,18 +257,4 @@ function embeddingOf(answers: Record<string, Tensor>, length: number): Float32Ar
     });
   }
   return answer.data;
-}
-
-/** The first element of a stored tensor as a number. */
-function widen(bytes: Uint8Array, dtype: 'F32' | 'F16' | 'BF16'): number {
-  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-  if (dtype === 'F32') return view.getFloat32(0, true);
-  const half = view.getUint16(0, true);
-  if (dtype === 'BF16') return new Float32Array(Uint32Array.of(half * 65_536).buffer)[0];
-  const exponent = (half >> 10) & 31;
-  const fraction = half & 1023;
-  const sign = half & 0x8000 ? -1 : 1;
-  if (exponent === 0) return sign * fraction * 2 ** -24;
-  if (exponent === 31) return fraction === 0 ? sign * Number.POSITIVE_INFINITY : Number.NaN;
-  return sign * (1 + fraction / 1024) * 2 ** (exponent - 15);
 }

@@ -13,16 +13,16 @@ import {
   type OnnxType,
   type ValueSpec,
 } from './proto.ts';
-import type { TensorEntry, TensorType } from './safetensors.ts';
+import type { TensorEntry } from './safetensors.ts';
 
 /** The name of a value in a graph. */
 export type Value = string;
 
-/** A tensor in the checkpoint, or some of its rows, seen with a shape of our choosing. */
-export interface WeightRef {
+/** A tensor in the weights file, or some of its rows, seen with a shape of our choosing. */
+export interface StoredRef {
   /** For messages and node names; unique for the bytes and shape it stands for. */
   readonly name: string;
-  readonly dtype: 'F32' | 'F16' | 'BF16';
+  readonly dtype: 'F32' | 'F16' | 'BF16' | 'I8' | 'U8';
   readonly shape: readonly number[];
   /** Bytes from the start of the file. */
   readonly offset: number;
@@ -30,7 +30,18 @@ export interface WeightRef {
   readonly length: number;
 }
 
-const FLOATS: Partial<Record<TensorType, OnnxType>> = { F32: 'float32', F16: 'float16', BF16: 'bfloat16' };
+/** A weight that can be computed with as float32. */
+export interface WeightRef extends StoredRef {
+  readonly dtype: 'F32' | 'F16' | 'BF16';
+}
+
+const TYPES: Record<StoredRef['dtype'], OnnxType> = {
+  F32: 'float32',
+  F16: 'float16',
+  BF16: 'bfloat16',
+  I8: 'int8',
+  U8: 'uint8',
+};
 /** Opset 20 has `Gelu`; everything else used here is older. */
 const OPSETS = { '': 20, 'com.microsoft': 1 };
 /** ONNX Runtime's own operators. */
@@ -98,13 +109,12 @@ export class Graph {
   }
 
   /** A weight as it is stored, in its own type. */
-  stored(weight: WeightRef): Value {
+  stored(weight: StoredRef): Value {
     const name = `${weight.name}[${weight.shape.join(',')}]`;
     if (!this.#initializers.has(name)) {
       const { offset, length } = weight;
       const data = { location: this.#location, offset, length };
-      const type = FLOATS[weight.dtype] ?? 'float32';
-      this.#initializers.set(name, { name, type, dims: weight.shape, data });
+      this.#initializers.set(name, { name, type: TYPES[weight.dtype], dims: weight.shape, data });
     }
     return name;
   }
@@ -152,6 +162,11 @@ export class Graph {
   float(value: number): Value {
     const data = new Uint8Array(Float32Array.of(value).buffer);
     return this.#constant(`float(${value})`, 'float32', [], data);
+  }
+
+  /** One unsigned byte without a dimension: a zero point. */
+  byte(value: number): Value {
+    return this.#constant(`byte(${value})`, 'uint8', [], Uint8Array.of(value));
   }
 
   /** A weight that lies in no file: kept in the graph itself. `name` stands for these values only. */

@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { PRECISIONS } from '../clip/precision.ts';
 import { UsageError } from '../errors.ts';
 import { guess } from '../select/nearest.ts';
 import { check, parseFilters } from '../select/parse.ts';
@@ -24,6 +25,11 @@ const score = z
     limit: positive.optional().describe('a pilot: stop after so many samples'),
     sample: z.number().gt(0).max(1).optional().describe('a pilot: score this share of the samples'),
     verify_input: z.boolean().optional(),
+    precision: z
+      .enum([...PRECISIONS, 'fp16'])
+      .optional()
+      .describe('what the towers compute in; default fp32; fp16 on GPUs only'),
+    calibrate: path.optional().describe('a shard whose first pairs fix the scales of int8'),
   })
   .describe('how samples become rows and scores');
 

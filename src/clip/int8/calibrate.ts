@@ -1,0 +1,123 @@
+/**
+ * What the inputs of the quantised layers range over, found by running the towers in float32 on some pictures and
+ * captions.
+ */
+import { ModelError } from '../../errors.ts';
+import { type RangedBytes, readSafetensors } from '../../onnx/safetensors.ts';
+import type { Session, SessionFactory, Tensor } from '../../onnx/session.ts';
+import type { ClipConfig } from '../config.ts';
+import { firstMaximum } from '../model.ts';
+import { imageTower } from '../towers/image.ts';
+import { fp32Linear, type Linear } from '../towers/linear.ts';
+import { textTower } from '../towers/text.ts';
+import { Weights } from '../towers/weights.ts';
+import { isQuantised } from './layers.ts';
+
+/** Least and greatest value of each channel of a layer's input, float32 `[in]`. */
+export interface ChannelRange {
+  readonly min: Float32Array;
+  readonly max: Float32Array;
+}
+
+/** By the layer's name. */
+export type Ranges = ReadonlyMap<string, ChannelRange>;
+
+export interface CalibrationInput {
+  /** Preprocessed pictures, each `[3, S, S]`. */
+  readonly pixels: readonly Float32Array[];
+  /** Token ids of captions, from start mark to end mark. */
+  readonly tokens: readonly Int32Array[];
+}
+
+/** Pictures a run: what is kept is one range, so the batch only costs memory. */
+const BATCH = 8;
+
+/** Runs both towers over the input. `sessions` is bound to `file`. Throws `ModelError`. */
+export async function calibrate(
+  parts: { config: ClipConfig; file: RangedBytes; sessions: SessionFactory },
+  input: CalibrationInput,
+): Promise<Ranges> {
+  const { config, file, sessions } = parts;
+  if (input.pixels.length === 0 || input.tokens.length === 0) {
+    throw new ModelError('there is no picture, or no caption, to calibrate the model with');
+  }
+  const weights = new Weights(await readSafetensors(file));
+  const ranges = new Map<string, ChannelRange>();
+  const side = config.vision.imageSize;
+  await withSession(sessions, imageTower(config, weights, observed, sessions.location), async (session) => {
+    for (let start = 0; start < input.pixels.length; start += BATCH) {
+      const batch = input.pixels.slice(start, start + BATCH);
+      const data = new Float32Array(batch.length * batch[0].length);
+      for (const [i, picture] of batch.entries()) data.set(picture, i * picture.length);
+      const dims = [batch.length, 3, side, side];
+      merge(ranges, await session.run({ pixels: { type: 'float32', dims, data } }));
+    }
+  });
+  await withSession(sessions, textTower(config, weights, observed, sessions.location), async (session) => {
+    // One at a time: what stands behind a caption's end in a batch is no caption.
+    for (const row of input.tokens) {
+      const end = firstMaximum(row);
+      const data = row.slice(0, end + 1);
+      const feeds = {
+        ids: { type: 'int32', dims: [1, data.length], data },
+        end: { type: 'int32', dims: [1], data: Int32Array.of(end) },
+      } as const;
+      merge(ranges, await session.run(feeds));
+    }
+  });
+  return ranges;
+}
+
+const LEAST = 'least:';
+const GREATEST = 'greatest:';
+
+/** A layer in float32 whose input's ranges are outputs of the graph. */
+const observed: Linear = (graph, x, layer) => {
+  if (isQuantised(layer)) {
+    const width = layer.weight.shape[1];
+    for (const [prefix, op] of [
+      [LEAST, 'ReduceMin'],
+      [GREATEST, 'ReduceMax'],
+    ]) {
+      const reduced = graph.node(op, [x, graph.ints([0])], { keepdims: 0 });
+      graph.output(`${prefix}${layer.name}`, reduced, 'float32', [width]);
+    }
+  }
+  return fp32Linear(graph, x, layer);
+};
+
+async function withSession(
+  sessions: SessionFactory,
+  graph: Uint8Array,
+  use: (session: Session) => Promise<void>,
+): Promise<void> {
+  const session = await sessions.create(graph);
+  try {
+    await use(session);
+  } finally {
+    await session.release();
+  }
+}
+
+function merge(ranges: Map<string, ChannelRange>, answers: Record<string, Tensor>): void {
+  for (const [output, { data }] of Object.entries(answers)) {
+    if (!output.startsWith(LEAST)) continue;
+    const name = output.slice(LEAST.length);
+    const most = answers[`${GREATEST}${name}`].data;
+    const range = ranges.get(name) ?? {
+      min: new Float32Array(data.length).fill(Number.POSITIVE_INFINITY),
+      max: new Float32Array(data.length).fill(Number.NEGATIVE_INFINITY),
+    };
+    for (let j = 0; j < data.length; j++) {
+      const [low, high] = [Number(data[j]), Number(most[j])];
+      if (!Number.isFinite(low) || !Number.isFinite(high)) {
+        throw new ModelError('a layer gives values that are no finite numbers, so it cannot be quantised', {
+          tensor: name,
+        });
+      }
+      range.min[j] = Math.min(range.min[j], low);
+      range.max[j] = Math.max(range.max[j], high);
+    }
+    ranges.set(name, range);
+  }
+}

@@ -1,0 +1,82 @@
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { wantModels } from '../../cli/jobs/models.ts';
+import { calibrationInput, calibrationPairs } from '../../cli/models/calibration.ts';
+import type { CalibrationInput } from '../../src/clip/int8/calibrate.ts';
+import type { ClipModel } from '../../src/clip/model.ts';
+import { PRECISIONS } from '../../src/clip/precision.ts';
+import { scratch } from '../helpers/tmp.ts';
+
+const env = { ...process.env, SHARDSIEVE_QUANTISED: await scratch() };
+/** Held out: the built-in calibration reads shard 0. */
+const SHARD = join(import.meta.dirname, '../../demo/shards/demo-00001.tar');
+
+/** A fixed order that leaves nothing where it was. */
+const shuffled = (n: number) =>
+  Array.from({ length: n }, (_, i) => i).sort((a, b) => ((a * 29) % 67) - ((b * 29) % 67));
+
+describe.each(PRECISIONS)('%s', (precision) => {
+  let clip: ClipModel;
+  let input: CalibrationInput;
+  beforeAll(async () => {
+    const [wanted] = await wantModels({ models: ['demo'], precision }, { env });
+    const model = await wanted.load();
+    clip = model.clip;
+    input = await calibrationInput(await calibrationPairs(SHARD), { ...model, fit: 'open_clip' });
+  });
+  afterAll(() => clip.release());
+
+  async function images(order: readonly number[], batch: number): Promise<Map<number, Float32Array>> {
+    const rows = new Map<number, Float32Array>();
+    const stride = input.pixels[0].length;
+    for (let start = 0; start < order.length; start += batch) {
+      const part = order.slice(start, start + batch);
+      const data = new Float32Array(part.length * stride);
+      part.forEach((index, i) => {
+        data.set(input.pixels[index], i * stride);
+      });
+      const out = await clip.embedImages(data, part.length);
+      part.forEach((index, i) => {
+        rows.set(index, out.subarray(i * clip.dim, (i + 1) * clip.dim));
+      });
+    }
+    return rows;
+  }
+
+  async function texts(order: readonly number[], batch: number): Promise<Map<number, Float32Array>> {
+    const rows = new Map<number, Float32Array>();
+    for (let start = 0; start < order.length; start += batch) {
+      const part = order.slice(start, start + batch);
+      const out = await clip.embedTexts(part.map((index) => input.tokens[index]));
+      part.forEach((index, i) => {
+        rows.set(index, out.subarray(i * clip.dim, (i + 1) * clip.dim));
+      });
+    }
+    return rows;
+  }
+
+  it.each([
+    ['pictures', images],
+    ['captions', texts],
+  ])('gives %s the same bits alone, among 7, among 32, and in any order', async (_, embed) => {
+    const n = 64;
+    const plain = Array.from({ length: n }, (_, i) => i);
+    const alone = await embed(plain, 1);
+    expect(new Set(input.tokens.map((row) => row.length)).size).toBeGreaterThan(5);
+    for (const [order, batch] of [
+      [plain, 7],
+      [plain, 32],
+      [shuffled(n), 7],
+      [shuffled(n), 32],
+      [shuffled(n), n],
+    ] as const) {
+      const rows = await embed(order, batch);
+      const moved = plain.filter((i) => !sameBits(rows.get(i)!, alone.get(i)!));
+      expect(moved, `batches of ${batch}`).toEqual([]);
+    }
+  });
+});
+
+function sameBits(a: Float32Array, b: Float32Array): boolean {
+  return a.length === b.length && a.every((value, k) => Object.is(value, b[k]));
+}
