@@ -116,7 +116,7 @@ function recipeOf(
   { filters, join, strict, multiset }: FilterChoice,
 ): Recipe {
   const paths = filterPaths(flags.out);
-  const { model, slug, caption, uid, carry, embeddings, fit, limit, sample, verifyInput } = flags;
+  const { model, slug, caption, uid, carry, embeddings, safety, fit, limit, sample, verifyInput } = flags;
   const { precision, calibrate, names, shardSize, shardBytes, shardFormat } = flags;
   return {
     shards,
@@ -126,6 +126,7 @@ function recipeOf(
       uid,
       carry,
       embeddings,
+      safety,
       fit,
       limit,
       sample,

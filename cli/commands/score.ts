@@ -20,6 +20,7 @@ export interface ScoreFlags extends CommonFlags {
   uid: string;
   carry?: string[];
   embeddings: boolean;
+  safety?: string[];
   fit: 'open_clip' | 'visual';
   limit?: number;
   sample?: number;
@@ -42,6 +43,7 @@ export function addScoreOptions(command: Command): Command {
     SHARED.uid(),
     SHARED.carry(),
     SHARED.noEmbeddings(),
+    SHARED.safety(),
     SHARED.fit(),
     SHARED.limit(),
     SHARED.sample(),
@@ -63,7 +65,7 @@ export function addScoreOptions(command: Command): Command {
 export function scoreOptionsOf(flags: ScoreFlags) {
   const { model, slug, name, caption, uid, carry, embeddings, fit, limit, sample, threads, verifyInput } =
     flags;
-  const { precision, calibrate, allowTruncated, shardIndex, retryFailed, maxFailed } = flags;
+  const { safety, precision, calibrate, allowTruncated, shardIndex, retryFailed, maxFailed } = flags;
   return {
     models: model,
     slugs: slug,
@@ -72,6 +74,7 @@ export function scoreOptionsOf(flags: ScoreFlags) {
     uid,
     carry,
     embeddings,
+    safety,
     fit,
     limit,
     sample,
@@ -101,6 +104,7 @@ export function scoreCommand({ signal, done }: Context): Command {
 Examples:
   shardsieve score pool/ --out metadata
   shardsieve score 'pool/{00000..00127}.tar' --model openai-l14 --model openai-b32 --out metadata
+  shardsieve score pool/ --safety nsfwjs,concepts --out metadata      safety columns in the same pass
   shardsieve score pool/ --limit 1000 --out pilot          how long will it take?
   shardsieve score pool/ --shard-index 2/8 --out part-2    the third of eight machines; then shardsieve merge
   curl -sL https://example.org/00000.tar | shardsieve score - --name 00000 --out metadata

@@ -55,12 +55,15 @@ export function stepsOf(options: RecipeOptions): Steps {
     };
   }
   if (recipe.annotate) {
-    const { lang, lid } = recipe.annotate;
+    const { lang, lid, safety } = recipe.annotate;
     const folders = [need(metadata, 'metadata', 'annotating')].flat();
     steps.annotate = folders.map((folder) => ({
       metadata: folder,
       lang,
       lid,
+      safety,
+      // For what looks at pictures; a recipe that has none is told so before anything is judged.
+      ...(safety === undefined ? {} : { shards }),
       onEvent: told,
       onDownload,
       signal,

@@ -6,9 +6,9 @@ import { fingerprint } from '../../src/run/fingerprint.ts';
 import { failuresAllowed, type MaxFailed } from '../../src/run/outcome.ts';
 import { scoreShards as runScore } from '../../src/run/score-job.ts';
 import { checkTotals, type ScoreTotals } from '../../src/run/totals.ts';
-import { createDecoder } from '../decode/decoder.ts';
 import { openFolder } from '../io/folder.ts';
 import { gunzipNode } from '../io/gunzip.ts';
+import { openPass } from '../safety/pass.ts';
 import { type ModelChoice, wantModels } from './models.ts';
 import { openPart, type Shards } from './shards.ts';
 
@@ -27,6 +27,8 @@ export interface ScoreOptions extends Shards, ModelChoice, PairChoice {
   out: string;
   /** Write `<shard>.npz` with float16 unit embeddings. Default true. */
   embeddings?: boolean;
+  /** Safety columns to make in the same pass: `nsfwjs`, `laion-l14`, `concepts:FILE`, … */
+  safety?: readonly string[];
   /** `visual` rotates by EXIF and composites on white; default `open_clip`. */
   fit?: Fit;
   /** A pilot: stop after so many samples. */
@@ -68,13 +70,16 @@ export async function scoreShards(options: ScoreOptions): Promise<ScoreTotals> {
   for (const field of carry) checkSource('carry', field, []);
   const rows = { caption, uid, carry: [...carry] };
   const { limit, sample } = options;
+  const folder = openFolder(options.out);
+  const safety = await openPass(options, models, folder);
   return runScore({
     sources,
     models,
-    folder: openFolder(options.out),
-    decoder: createDecoder(),
+    folder,
+    decoder: safety.reading.decoder,
+    annotators: safety.annotators,
     gunzip: gunzipNode,
-    fit: options.fit ?? 'open_clip',
+    fit: safety.reading.fit,
     pair: rows,
     rows: { ...rows, fingerprint: fingerprint({ kind: 'rows', version: 1, ...rows }) },
     embeddings: options.embeddings ?? true,
@@ -102,7 +107,12 @@ export async function scoreShards(options: ScoreOptions): Promise<ScoreTotals> {
     now: () => Date.now(),
     onEvent,
     signal: options.signal,
-  });
+  })
+    .then(async (totals) => {
+      await safety.complete(totals, sources);
+      return totals;
+    })
+    .finally(() => safety.close());
 }
 
 export { checkTotals };

@@ -4,6 +4,7 @@ import { checkTotals, type ScoreTotals } from '../../src/run/totals.ts';
 import { filesOf, needingWholePool } from '../../src/select/inspect.ts';
 import { parseFilters } from '../../src/select/parse.ts';
 import type { ReshardReport } from '../../src/subset/reshard.ts';
+import { parseSafety } from '../safety/specs.ts';
 import { namesIn } from '../select/files.ts';
 import { type AnnotateOptions, type AnnotateTotals, annotate as annotateFolder } from './annotate.ts';
 import { type ReshardOptions, reshardShards } from './reshard.ts';
@@ -95,7 +96,8 @@ export async function runSteps(steps: Steps): Promise<StepTotals> {
   return totals;
 }
 
-async function checkSteps({ score, select, reshard }: Steps): Promise<void> {
+async function checkSteps({ score, annotate, select, reshard }: Steps): Promise<void> {
+  for (const options of [score, ...(annotate ?? [])]) parseSafety(options?.safety ?? []);
   if (score && reshard && [score.shards].flat().includes('-')) {
     throw new UsageError('this run reads its shards twice, and stdin can be read once', {
       hint: 'Save the tar to a file first; `score` takes stdin',

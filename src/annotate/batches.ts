@@ -18,7 +18,7 @@ import {
 } from './types.ts';
 
 /** Long enough that threads are busy, short enough that progress is seen. */
-const ROWS = 16_384;
+export const ROWS = 16_384;
 /** Of pictures, which are large: looks of twice as many are held. */
 const PICTURES = 64;
 

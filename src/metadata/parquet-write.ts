@@ -9,7 +9,7 @@ import { type Column, checkNames } from './columns.ts';
  * columns alone.
  */
 
-const ROW_GROUP_ROWS = 100_000;
+export const ROW_GROUP_ROWS = 100_000;
 /** These are never null. A required float column is read back as one typed array, without a copy. */
 const REQUIRED = new Set(['uid', 'key', 'text', 'original_width', 'original_height']);
 

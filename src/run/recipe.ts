@@ -15,12 +15,19 @@ const path = z.string().min(1);
 const several = z.union([path, z.array(path).min(1)]);
 const positive = z.int().min(1);
 
+const safety = z
+  .array(path)
+  .min(1)
+  .optional()
+  .describe('safety columns: nsfwjs, hashes, words, concepts, laion-l14, concepts:FILE, head:FILE, …');
+
 const score = z
   .strictObject({
     caption: z.string().optional().describe('txt or json:FIELD'),
     uid: z.string().optional().describe('json, json:FIELD or key'),
     carry: z.array(z.string()).optional().describe('fields of the JSON to copy to columns, as json:FIELD'),
     embeddings: z.boolean().optional().describe('write the npz of embeddings; default true'),
+    safety,
     fit: z.enum(['open_clip', 'visual']).optional(),
     limit: positive.optional().describe('a pilot: stop after so many samples'),
     sample: z.number().gt(0).max(1).optional().describe('a pilot: score this share of the samples'),
@@ -42,6 +49,7 @@ const annotate = z
     lid: path
       .optional()
       .describe("fastText's model: compressed (in the package), full (lid.176.bin), or a file"),
+    safety,
   })
   .describe('columns to add to the metadata before selecting');
 

@@ -1,9 +1,14 @@
+import { outdates } from '../annotate/own.ts';
+import { punsafeFor } from '../annotate/punsafe.ts';
+import { annotateTable } from '../annotate/table.ts';
+import { type Annotator, needsPictures } from '../annotate/types.ts';
 import { CancelledError, MetadataError, ShardError } from '../errors.ts';
 import type { Fit, ImageDecoder } from '../image/types.ts';
 import type { ByteSource, Folder, SourceIdentity } from '../io/bytes.ts';
 import type { Gunzip } from '../io/gunzip.ts';
+import type { ColumnGroup } from '../metadata/columns.ts';
 import { addColumns, commitShard } from '../metadata/commit.ts';
-import { prepareFolder } from '../metadata/folder.ts';
+import { inspectFolder, prepareFolder } from '../metadata/folder.ts';
 import type { PartRecord } from '../metadata/outcome.ts';
 import type { RunEntry } from '../metadata/run.ts';
 import type { ShardStats } from '../metadata/stats.ts';
@@ -56,6 +61,8 @@ export interface ScoreJob {
   /** What decides the rows; its `fingerprint` is that of the group `rows`. */
   rows: RunEntry;
   embeddings: boolean;
+  /** Columns to be made in the same pass, of pixels and embeddings that are there anyway. */
+  annotators?: readonly Annotator[];
   pilot: Pilot;
   /** Compare finished shards by hash too, which reads them. */
   verifyInput: boolean;
@@ -83,7 +90,10 @@ export interface ScoreJob {
  * written, `CancelledError` on abort; shard failures are in the totals.
  */
 export async function scoreShards(job: ScoreJob): Promise<ScoreTotals> {
+  const annotators = await withDerived(job);
+  const groups = Object.fromEntries(annotators.map(({ group, entry }) => [group, entry]));
   const run = {
+    ...(annotators.length > 0 ? { groups } : {}),
     shardsieve: VERSION,
     rows: job.rows,
     models: Object.fromEntries(job.models.map(({ slug, entry }) => [slug, entry])),
@@ -91,7 +101,7 @@ export async function scoreShards(job: ScoreJob): Promise<ScoreTotals> {
   await prepareFolder(job.folder, run);
   if (job.part !== undefined) await recordPart(job.folder, job.part);
   const totals = emptyTotals();
-  const plan = await planShards(job, totals);
+  const plan = await planShards(job, annotators, totals);
   const isPending = await pendingOf(job, plan);
   const pending = plan.filter(isPending);
   totals.bytesTotal = sumSizes(plan);
@@ -137,6 +147,13 @@ export async function scoreShards(job: ScoreJob): Promise<ScoreTotals> {
   return totals;
 }
 
+/** The annotators, and what is made of their groups and of others that the folder has. */
+async function withDerived({ folder, annotators = [] }: ScoreJob): Promise<Annotator[]> {
+  if (annotators.length === 0) return [];
+  const derived = await punsafeFor(await inspectFolder(folder), annotators);
+  return [...annotators, ...(derived === undefined ? [] : [derived])];
+}
+
 function recordOutcome(job: ScoreJob, { shards }: ScoreTotals, pending: string[]): Promise<void> {
   const finished = [...shards.done, ...shards.reused];
   return recordUnfinished(job.folder, job.part, { pending, failed: shards.failed, finished });
@@ -158,6 +175,11 @@ async function runShard(
   const { shard, source, state } = item;
   const adding = state === 'missing_groups';
   const wanted = job.models.filter(({ slug }) => !adding || item.missing.includes(`clip:${slug}`));
+  const slugs = new Set(wanted.map(({ slug }) => `embeddings:${slug}`));
+  const annotators = item.annotators.filter(({ needs }) =>
+    needs.every((need) => (need.startsWith('embeddings:') ? slugs.has(need) : !adding || need === 'text')),
+  );
+  const pictured = annotators.filter(needsPictures);
   const { draw } = job.pilot;
   const hash = job.hasher();
   const started = job.now();
@@ -169,7 +191,8 @@ async function runShard(
       fit: job.fit,
       gunzip: job.gunzip,
       pair: job.pair,
-      embeddings: job.embeddings,
+      embeddings: job.embeddings || annotators.some(({ needs }) => needs.some((need) => slugs.has(need))),
+      judges: pictured.map(({ pictures }) => pictures),
       onSample: (outcome, position) => job.onEvent({ type: 'sample', outcome, position }),
       onBytes: (bytes) => {
         totals.bytesRead += bytes.byteLength;
@@ -179,8 +202,13 @@ async function runShard(
       ...(draw === undefined ? {} : { draw: (key: string) => draw(shard, key) }),
       signal: job.signal,
     });
+    const judged = new Map(pictured.map((annotator, i) => [annotator, scored.judged[i]]));
+    const groups = await annotateTable({ shard, table: scored.table, judged }, annotators);
+    if (!job.embeddings) {
+      scored.table.clips = scored.table.clips.map(({ image: _, text: __, ...scores }) => scores);
+    }
     const input = scored.readToEnd ? { ...item.identity, sha256: hash.digest() } : item.identity;
-    const stats = await commit(job, item, wanted, scored, input, started);
+    const stats = await commit(job, item, { wanted, annotators, groups }, scored, input, started);
     addStats(totals, stats);
     totals.passedOver += scored.counts.passedOver;
     totals.shards.done.push(shard);
@@ -200,10 +228,17 @@ async function runShard(
   }
 }
 
+/** What one pass made of a shard. */
+interface Made {
+  wanted: readonly WantedModel[];
+  annotators: readonly Annotator[];
+  groups: ColumnGroup[];
+}
+
 async function commit(
   job: ScoreJob,
   item: Planned,
-  wanted: readonly WantedModel[],
+  { wanted, annotators, groups: added }: Made,
   scored: ScoredShard,
   input: SourceIdentity,
   started: number,
@@ -215,7 +250,11 @@ async function commit(
     end_time: new Date(ended).toISOString(),
     seconds: (ended - started) / 1000,
   };
-  const groups = Object.fromEntries(wanted.map(({ slug, entry }) => [`clip:${slug}`, entry.fingerprint]));
+  const made = annotators.filter(({ group }) => added.some(({ name }) => name === group));
+  const groups = Object.fromEntries([
+    ...wanted.map(({ slug, entry }) => [`clip:${slug}`, entry.fingerprint]),
+    ...made.map(({ group, fingerprint }) => [group, fingerprint]),
+  ]);
   const pilot = pilotOf(job.pilot);
   const complete = pilot === undefined || (job.pilot.sample === undefined && !scored.cut);
   const { shard, stats: old } = item;
@@ -240,6 +279,8 @@ async function commit(
     return addColumns(job.folder, shard, {
       uids: table.rows.map(({ uid }) => uid),
       clips: table.clips,
+      groups: added,
+      outdated: outdates(made),
       stats: { groups, input, captionsTruncated: counts.captionsTruncated, ...times },
     });
   }
@@ -252,6 +293,7 @@ async function commit(
   }
   return commitShard(job.folder, shard, {
     table,
+    groups: added,
     skipped: scored.skipped,
     stats: {
       input,

@@ -1,3 +1,5 @@
+import { missingOf } from '../annotate/own.ts';
+import type { Annotator } from '../annotate/types.ts';
 import { ShardError } from '../errors.ts';
 import type { ByteSource, SourceIdentity } from '../io/bytes.ts';
 import { readStats } from '../metadata/folder.ts';
@@ -13,11 +15,17 @@ export interface Planned extends NamedSource {
   state: ShardState['state'];
   /** Column groups to be made. */
   missing: string[];
+  /** What is to be added beside them: it alone makes no shard unfinished, as it can be added without scoring. */
+  annotators: readonly Annotator[];
   stats: ShardStats | undefined;
 }
 
 /** Decides for each shard what there is to do, opening none. A missing input is a failure of its shard alone. */
-export async function planShards(job: ScoreJob, totals: ScoreTotals): Promise<Planned[]> {
+export async function planShards(
+  job: ScoreJob,
+  annotators: readonly Annotator[],
+  totals: ScoreTotals,
+): Promise<Planned[]> {
   const groups = {
     rows: job.rows.fingerprint,
     ...Object.fromEntries(job.models.map(({ slug, entry }) => [`clip:${slug}`, entry.fingerprint])),
@@ -38,12 +46,15 @@ export async function planShards(job: ScoreJob, totals: ScoreTotals): Promise<Pl
           identity,
           state: 'absent',
           missing: Object.keys(groups),
+          annotators,
           stats: undefined,
         });
         continue;
       }
       if (state === 'conflict') throw conflictError(job.folder.label, shard, conflicts[0]);
-      plan.push({ shard, source, identity, state, missing, stats });
+      const isThere = state === 'done' || state === 'missing_groups';
+      const added = isThere ? missingOf(stats, annotators, shard, job.folder.label) : annotators;
+      plan.push({ shard, source, identity, state, missing, annotators: added, stats });
     } catch (error) {
       if (!(error instanceof ShardError)) throw error;
       fail(job, totals, shard, error);

@@ -7,11 +7,13 @@ import { sniff } from '../image/sniff.ts';
 import type { Fit, ImageDecoder } from '../image/types.ts';
 import type { ByteSource } from '../io/bytes.ts';
 import type { Gunzip } from '../io/gunzip.ts';
+import type { Column } from '../metadata/columns.ts';
 import type { ShardTable, Skipped } from '../metadata/table.ts';
 import { type Pair, type PairOptions, toPair, uidIfKnown } from '../webdataset/pair.ts';
 import type { RawSample } from '../webdataset/samples.ts';
 import { Budget, inBatches, mapAhead } from './ahead.ts';
 import { ClipCollector } from './collect.ts';
+import type { Look, PictureJudge } from './judge.ts';
 import { SampleReader, sizeOf } from './read.ts';
 
 /** Pixels decoded and not yet resized at any time: 64 MP of RGB are 192 MB. A larger picture waits and runs alone. */
@@ -37,6 +39,8 @@ export interface ScoreShardOptions {
   pair: Omit<PairOptions, 'shardBase'>;
   /** Keep the unit embeddings beside the scores. */
   embeddings: boolean;
+  /** What looks at the decoded pictures beside the models. */
+  judges?: readonly PictureJudge[];
   /** A platform's own gunzip; default one that runs anywhere. */
   gunzip?: Gunzip;
   /** A pilot: samples after this many are not looked at. */
@@ -63,6 +67,8 @@ export interface ShardCounts {
 
 export interface ScoredShard {
   table: ShardTable;
+  /** By judge: its columns, a batch of rows after another. */
+  judged: Column[][][];
   skipped: Skipped[];
   counts: ShardCounts;
   /** The shard ended early; what stands in `table` was whole. */
@@ -82,6 +88,7 @@ type Prepared =
       pixels: Float32Array[];
       tokens: Int32Array[];
       truncated: boolean[];
+      looks: (Look | undefined)[];
     }
   | { skip: Skipped }
   | { passedOver: true };
@@ -94,10 +101,11 @@ type Prepared =
  * does not throw: see `truncated`.
  */
 export async function scoreShard(source: ByteSource, options: ScoreShardOptions): Promise<ScoredShard> {
-  const { models, signal } = options;
+  const { models, judges = [], signal } = options;
   const counts: ShardCounts = { seen: 0, scored: 0, skipped: {}, passedOver: 0, captionsTruncated: {} };
   const skipped: Skipped[] = [];
   const rows: ShardTable['rows'] = [];
+  const judged: Column[][][] = judges.map(() => []);
   const collectors = models.map((model) => {
     counts.captionsTruncated[model.slug] = 0;
     return new ClipCollector(model, options.embeddings);
@@ -137,6 +145,10 @@ export async function scoreShard(source: ByteSource, options: ScoreShardOptions)
       );
       counts.captionsTruncated[models[m].slug] += batch.filter((item) => item.truncated[m]).length;
     }
+    for (const [j, judge] of judges.entries()) {
+      if (signal?.aborted) throw new CancelledError();
+      judged[j].push(await judge.judge(batch.map(({ looks }) => looks[j])));
+    }
     for (const item of batch) {
       counts.seen++;
       counts.scored++;
@@ -157,6 +169,7 @@ export async function scoreShard(source: ByteSource, options: ScoreShardOptions)
   }
   return {
     table: { rows, clips },
+    judged,
     skipped,
     counts,
     cut: reader.cut,
@@ -170,16 +183,17 @@ async function prepare(raw: RawSample, options: ScoreShardOptions, budget: Budge
   const pairing = { ...options.pair, shardBase: options.shard };
   try {
     const pair = toPair(raw, pairing);
-    const { models, decoder } = options;
+    const { models, decoder, judges = [] } = options;
     const encoded = models.map((model) => model.tokenizer.encode(pair.caption));
     const header = sniff(pair.image);
-    const inputs = await budget.use(header.width * header.height, async () => {
+    const { inputs, looks } = await budget.use(header.width * header.height, async () => {
       const picture = await decoder.decode(pair.image, header, { fit: options.fit });
-      return models.map((model) => {
+      const inputs = models.map((model) => {
         const input = new Float32Array(inputLength(model.preprocess));
         preprocess(picture, model.preprocess, input);
         return input;
       });
+      return { inputs, looks: judges.map((judge) => judge.look({ bytes: pair.image, pixels: picture })) };
     });
     return {
       pair,
@@ -188,6 +202,7 @@ async function prepare(raw: RawSample, options: ScoreShardOptions, budget: Budge
       pixels: inputs,
       tokens: encoded.map((text) => text.ids),
       truncated: encoded.map((text) => text.truncated),
+      looks,
     };
   } catch (error) {
     if (!(error instanceof SampleError)) throw error;

@@ -1,0 +1,118 @@
+import { cp, readdir, readFile, stat, utimes, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { beforeAll, describe, expect, test } from 'vitest';
+import { cli, startCli } from '../helpers/cli.ts';
+import { writePool } from '../helpers/pool.ts';
+import { writeHead } from '../helpers/safety.ts';
+import { filesOf, scratch } from '../helpers/tmp.ts';
+
+const folder = await scratch();
+const pool = join(folder, 'pool');
+const together = join(folder, 'together');
+const bert = join(import.meta.dirname, '../fixtures/text-classifier/bert');
+const concepts = join(folder, 'concepts.yaml');
+let specs: string;
+
+const score = (out: string, ...more: string[]) =>
+  cli(['score', pool, '--model', 'demo', '--out', out, '--quiet', ...more]);
+
+/** All but the stats, which hold the times; of these, what is not a time. */
+async function results(path: string): Promise<Map<string, string>> {
+  const files = [...(await filesOf(path))].map(([name, bytes]): [string, string] => [
+    name,
+    name.endsWith('_stats.json')
+      ? bytes.toString().replaceAll(/"(start_time|end_time|seconds)": [^\n]*/g, '')
+      : bytes.toString('base64'),
+  ]);
+  return new Map(files);
+}
+
+beforeAll(async () => {
+  await writePool(pool, 3, 16);
+  await writeFile(concepts, 'name: animals\nconcepts: {fox: [a red fox]}\nneutral: [the sea, a picture]\n');
+  specs = `nsfwjs,hashes,words,text:local-dir:${bert},concepts:${concepts},head:${await writeHead(folder, 'first', 3)}`;
+  const result = await score(together, '--safety', specs, '--threads', '1');
+  expect(result.stderr).toBe('');
+  expect(result.code).toBe(0);
+});
+
+describe('safety columns made in the pass that scores', () => {
+  test('are those that are added later, to the byte', async () => {
+    const later = join(folder, 'later');
+    expect((await score(later)).stderr).toBe('');
+    const added = await cli(['annotate', later, '--safety', specs, '--shards', pool, '--quiet']);
+    expect(added.stderr).toBe('');
+    expect(await results(later)).toEqual(await results(together));
+    const run = JSON.parse(await readFile(join(later, 'run.json'), 'utf8'));
+    expect(Object.keys(run.groups)).toEqual(
+      ['animals', 'first', 'hashes', 'nsfwjs', 'punsafe', 'text_bert', 'words'].map(
+        (name) => `safety:${name}`,
+      ),
+    );
+  });
+
+  test('are added by a second run: pictures from the shards, heads without reading one', async () => {
+    const out = join(folder, 'second-run');
+    await score(out);
+    const [pictured, others] = ['nsfwjs,hashes', specs.replace('nsfwjs,hashes,', '')];
+    const first = await score(out, '--safety', pictured, '--json');
+    expect(first.stderr).toBe('');
+    expect(JSON.parse(first.stdout)).toMatchObject({ scored: 48, shards: { done: 0, reused: 3 } });
+    // Whoever read them now would fail.
+    const saved = join(folder, 'saved');
+    await cp(pool, saved, { recursive: true, preserveTimestamps: true });
+    for (const name of await readdir(pool)) {
+      const path = join(pool, name);
+      const { size, mtime } = await stat(path);
+      await writeFile(path, new Uint8Array(size).fill(7));
+      await utimes(path, mtime, mtime);
+    }
+    const second = await score(out, '--safety', others);
+    await cp(saved, pool, { recursive: true, preserveTimestamps: true });
+    expect(second.stderr).toBe('');
+    expect(await results(out)).toEqual(await results(together));
+  });
+
+  test('with another model in the same pass, the bytes do not show what came first', async () => {
+    const one = ['--model', 'demo', '--slug', 'demo', '--slug', 'other'];
+    const [a, b] = [join(folder, 'both'), join(folder, 'one-by-one')];
+    const head = specs.split(',').at(-1)!;
+    await score(a, ...one, '--safety', `nsfwjs,${head}`);
+    await score(b);
+    const added = await score(b, ...one, '--safety', `nsfwjs,${head}`);
+    expect(added.stderr).toBe('');
+    expect(await results(b)).toEqual(await results(a));
+  });
+
+  test('without embeddings are made all the same, but not later', async () => {
+    const out = join(folder, 'bare');
+    const head = specs.split(',').at(-1)!;
+    const result = await score(out, '--no-embeddings', '--safety', `nsfwjs,${head}`);
+    expect(result.stderr).toBe('');
+    const with_ = join(folder, 'not-bare');
+    await score(with_, '--safety', `nsfwjs,${head}`);
+    const parquet = (path: string) => readFile(join(path, '00002.parquet'));
+    expect(await parquet(out)).toEqual(await parquet(with_));
+    expect(await readdir(out)).not.toContain('00002.npz');
+    const later = await score(out, '--no-embeddings', '--safety', `concepts:${concepts}`);
+    expect(later.code).toBe(1);
+    expect(later.stderr).toContain('Score the shard with embeddings first');
+  });
+
+  test('killed and run again, the bytes are those of an undisturbed run', async () => {
+    const out = join(folder, 'killed');
+    const args = ['score', pool, '--model', 'demo', '--out', out, '--safety', specs];
+    const { child, done } = startCli(args);
+    child.stdin!.end();
+    while (child.exitCode === null) {
+      const names = await readdir(out).catch((): string[] => []);
+      if (names.some((name) => name.endsWith('_stats.json'))) break;
+      await sleep(5);
+    }
+    child.kill('SIGKILL');
+    expect((await done).code).toBeNull();
+    expect((await score(out, '--safety', specs)).stderr).toBe('');
+    expect(await results(out)).toEqual(await results(together));
+  });
+});
