@@ -78,6 +78,7 @@ describe('filter', () => {
       'shards/00000000.tar',
       'shards/00000000_stats.json',
       'shards/meta.json',
+      'shards/sample_ids.npy',
       'shards/sizes.json',
       'subset.json',
       'subset.npy',
