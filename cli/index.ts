@@ -22,6 +22,7 @@ export { type MergeOptions, type MergeTotals, mergeParts } from './jobs/merge.ts
 export { type RecipeOptions, runRecipe } from './jobs/recipe.ts';
 export { type RemoveOptions, removeFromShards } from './jobs/remove.ts';
 export { type ReshardOptions, reshardShards } from './jobs/reshard.ts';
+export { reportSafety, type SafetyReportOptions } from './jobs/safety-report.ts';
 export { type ScoreOptions, scoreShards } from './jobs/score.ts';
 export { type SelectOptions, type SelectTotals, selectSubset } from './jobs/select.ts';
 export { ShardsFailedError, type StepTotals } from './jobs/steps.ts';

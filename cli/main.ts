@@ -30,6 +30,7 @@ const COMMANDS: { [name: string]: () => Promise<(context: Context) => Command> }
   models: async () => (await import('./commands/models.ts')).modelsCommand,
   run: async () => (await import('./commands/run.ts')).runCommand,
   heads: async () => (await import('./commands/heads.ts')).headsCommand,
+  safety: async () => (await import('./commands/safety.ts')).safetyCommand,
   demo: async () => (await import('./commands/demo.ts')).demoCommand,
 };
 

@@ -1,14 +1,13 @@
 /** The embeddings of labelled samples, found in metadata by their uids, and what model made them. */
-import { readFile } from 'node:fs/promises';
 import { openPoolEmbeddings } from '../../src/embeddings/files.ts';
 import { CancelledError, MetadataError, UsageError } from '../../src/errors.ts';
 import { inspectFolder } from '../../src/metadata/folder.ts';
 import type { HeadSpace } from '../../src/safety/heads/head.ts';
 import type { Labelled } from '../../src/safety/heads/train/data.ts';
-import { type LabelFile, parseLabels } from '../../src/safety/heads/train/labels.ts';
-import { openPool, type Pool } from '../../src/select/pool.ts';
-import { parseUidText } from '../../src/select/uids.ts';
+import type { LabelFile } from '../../src/safety/heads/train/labels.ts';
+import { openPool } from '../../src/select/pool.ts';
 import { openFolder } from '../io/folder.ts';
+import { readLabels, rowsOfLabels } from './labels.ts';
 
 export interface LabelledPool {
   data: Labelled;
@@ -31,14 +30,11 @@ export interface LabelledChoice {
  * Throws `UsageError` for labels that are none or that name unknown uids, and `MetadataError`.
  */
 export async function readLabelled(choice: LabelledChoice): Promise<LabelledPool> {
-  const file = await readFile(choice.labels).catch(() => {
-    throw new UsageError('there is no such file of labels', { file: choice.labels });
-  });
-  const labels = parseLabels(new Uint8Array(file), choice.labels, choice.positive);
+  const labels = await readLabels(choice.labels, choice.positive);
   const folders = choice.folders.map((folder) => openFolder(folder, { readOnly: true }));
   const pool = await openPool(folders);
   const model = await modelOf(choice);
-  const rows = await rowsOf(labels, pool, choice);
+  const rows = await rowsOfLabels(labels, pool, { file: choice.labels, signal: choice.signal });
   const { files } = await openPoolEmbeddings(folders, model.slug);
   let embeddings = new Float32Array(0);
   let dim = 0;
@@ -69,38 +65,6 @@ export async function readLabelled(choice: LabelledChoice): Promise<LabelledPool
     preprocessFingerprint: model.preprocessFingerprint,
     notes: pool.notes,
   };
-}
-
-/** The pool's row of each uid, ascending order not implied. */
-async function rowsOf(labels: LabelFile, pool: Pool, choice: LabelledChoice): Promise<Float64Array> {
-  const wanted = new Map(labels.uids.map((uid, i) => [key(wordsOf(uid), 0), i]));
-  const rows = new Float64Array(labels.uids.length).fill(Number.NaN);
-  for await (const batch of pool.scan([{ name: 'uid', as: 'uid' }], { signal: choice.signal })) {
-    const words = batch.uids();
-    for (let i = 0; i < batch.rows; i++) {
-      const at = wanted.get(key(words, i));
-      if (at !== undefined && Number.isNaN(rows[at])) rows[at] = batch.start + i;
-    }
-  }
-  const unknown = labels.uids.filter((_, i) => Number.isNaN(rows[i]));
-  if (unknown.length > 0) {
-    const some = unknown.slice(0, 3).join(', ');
-    throw new UsageError(
-      `${unknown.length} of ${labels.uids.length} labelled uids are not in the metadata: ${some}${unknown.length > 3 ? ', …' : ''}`,
-      { file: choice.labels, hint: 'Remove them, or add the metadata folder that has them to --embeddings' },
-    );
-  }
-  return rows;
-}
-
-function wordsOf(uid: string): Uint32Array {
-  const words = new Uint32Array(4);
-  parseUidText(uid, words, 0);
-  return words;
-}
-
-function key(words: Uint32Array, row: number): string {
-  return String.fromCharCode(...new Uint16Array(words.slice(4 * row, 4 * row + 4).buffer));
 }
 
 function checkFinite(embeddings: Float32Array, dim: number, labels: LabelFile): void {

@@ -9,15 +9,27 @@ import { makeUid } from './tables.ts';
 /** Columns by name; texts, numbers (doubles; `Float32Array` for floats) and booleans as they are. */
 export type Table = { [column: string]: readonly (string | number | boolean | null)[] | Float32Array };
 
-/** A folder as DataComp publishes it: parquets and nothing else. A table without uids gets those of `makeUid`. */
-export function foreignFolder(files: { [name: string]: Table }, label = 'foreign'): MemoryFolder {
+/**
+ * A folder as DataComp publishes it: parquets and nothing else. A table without uids gets those of `makeUid`. Numbers
+ * of `integers` are INT32.
+ */
+export function foreignFolder(
+  files: { [name: string]: Table },
+  label = 'foreign',
+  integers: readonly string[] = [],
+): MemoryFolder {
   let next = 0;
   const parquets = Object.entries(files).map(([name, table]) => {
     const rows = Object.values(table)[0].length;
     const uids = Array.from({ length: rows }, (_, i) => makeUid(next + i));
     next += rows;
     const columnData = Object.entries({ uid: uids, ...table }).map(([column, data]) => ({
-      ...{ name: column, data, type: typeOf(data), nullable: true },
+      ...{
+        name: column,
+        data,
+        type: integers.includes(column) ? ('INT32' as const) : typeOf(data),
+        nullable: true,
+      },
     }));
     return [`${name}.parquet`, new Uint8Array(parquetWriteBuffer({ columnData }))] as const;
   });

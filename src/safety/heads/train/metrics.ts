@@ -4,7 +4,7 @@
  */
 
 /** The quantile of the normal distribution for 95% intervals. */
-const Z = 1.959963984540054;
+export const Z = 1.959963984540054;
 
 export interface Estimate {
   value: number;
@@ -14,7 +14,7 @@ export interface Estimate {
 }
 
 /** The rank of each value, ties at the mean of theirs, from 1. */
-function midranks(values: Float64Array): Float64Array {
+export function midranks(values: Float64Array): Float64Array {
   const order = Int32Array.from(values.keys()).sort((a, b) => values[a] - values[b]);
   const ranks = new Float64Array(values.length);
   for (let start = 0; start < order.length; ) {
@@ -32,6 +32,19 @@ function midranks(values: Float64Array): Float64Array {
  * samples were too few or too easy to bound it, not that it is certain.
  */
 export function rocAuc(scores: Float64Array, labels: Int32Array): Estimate {
+  const { area: value, wins, losses } = placements(scores, labels);
+  const spread = Z * Math.sqrt(variance(wins) / wins.length + variance(losses) / losses.length);
+  return { value, low: Math.max(0, value - spread), high: Math.min(1, value + spread) };
+}
+
+/**
+ * The area under the ROC curve and what it is the mean of: each positive's share of the negatives below it, and each
+ * negative's share of the positives above it, both in the order of the rows, ties half.
+ */
+export function placements(
+  scores: Float64Array,
+  labels: Int32Array,
+): { area: number; wins: Float64Array; losses: Float64Array } {
   const positives = scores.filter((_, i) => labels[i] === 1);
   const negatives = scores.filter((_, i) => labels[i] !== 1);
   const [m, n] = [positives.length, negatives.length];
@@ -39,15 +52,14 @@ export function rocAuc(scores: Float64Array, labels: Int32Array): Estimate {
   const own = { positive: midranks(positives), negative: midranks(negatives) };
   let sum = 0;
   for (let i = 0; i < m; i++) sum += all[i];
-  const value = (sum - (m * (m + 1)) / 2) / (m * n);
-  // Each positive's share of negatives below it, and each negative's share of positives above it.
-  const wins = own.positive.map((rank, i) => (all[i] - rank) / n);
-  const losses = own.negative.map((rank, i) => 1 - (all[m + i] - rank) / m);
-  const spread = Z * Math.sqrt(variance(wins) / m + variance(losses) / n);
-  return { value, low: Math.max(0, value - spread), high: Math.min(1, value + spread) };
+  return {
+    area: (sum - (m * (m + 1)) / 2) / (m * n),
+    wins: own.positive.map((rank, i) => (all[i] - rank) / n),
+    losses: own.negative.map((rank, i) => 1 - (all[m + i] - rank) / m),
+  };
 }
 
-function variance(values: Float64Array): number {
+export function variance(values: Float64Array): number {
   const n = values.length;
   if (n < 2) return 0;
   const mean = values.reduce((sum, value) => sum + value, 0) / n;
