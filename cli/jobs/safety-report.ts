@@ -1,9 +1,9 @@
 import { basename, dirname } from 'node:path';
+import { termsOf, type UnsafeTerm } from '../../src/annotate/punsafe.ts';
 import { UsageError } from '../../src/errors.ts';
 import type { Folder } from '../../src/io/bytes.ts';
 import { inspectFolder, writeFile } from '../../src/metadata/folder.ts';
 import type { LabelledRows } from '../../src/report/labelled.ts';
-import { type KnownTerm, knownTerms } from '../../src/report/measures.ts';
 import type { ShownExample } from '../../src/report/page/examples.ts';
 import { reportPage } from '../../src/report/page/page.ts';
 import { type ChosenExamples, safetyReport } from '../../src/report/report.ts';
@@ -111,11 +111,11 @@ async function findLabelled(
   };
 }
 
-async function termsIn(folders: readonly Folder[]): Promise<KnownTerm[]> {
-  const terms: KnownTerm[] = [];
+async function termsIn(folders: readonly Folder[]): Promise<UnsafeTerm[]> {
+  const terms: UnsafeTerm[] = [];
   for (const folder of folders) {
     const { run, copy } = await inspectFolder(folder);
-    for (const entry of Object.values(run?.groups ?? copy?.groups ?? {})) terms.push(...knownTerms(entry));
+    for (const entry of Object.values(run?.groups ?? copy?.groups ?? {})) terms.push(...termsOf(entry));
   }
   return terms;
 }

@@ -1,14 +1,11 @@
 /** Which columns of a pool say how unsafe a row is, and where their thresholds lie. */
+import { PUNSAFE_COLUMN, TAG_THRESHOLDS, type UnsafeTerm } from '../annotate/punsafe.ts';
 import { UsageError } from '../errors.ts';
-import type { RunEntry } from '../metadata/run.ts';
 import type { Pool } from '../select/pool.ts';
 import type { Batch, Numbers } from '../select/scan.ts';
 
-/** LAION's tags begin here where a head names no thresholds of its own. */
-export const DEFAULT_LEVELS = { unsure: 0.1, nsfw: 0.5 } as const;
 /** More would not fit the bits a row's state is kept in, nor a page. */
 export const MAX_LEVELS = 6;
-const COMBINED = 'punsafe';
 /** Classes of NSFWJS that say a picture is harmless: a threshold on them would remove the wrong rows. */
 const HARMLESS = new Set(['nsfw_nsfwjs_neutral', 'nsfw_nsfwjs_drawing']);
 const NSFWJS = ['nsfw_nsfwjs_porn', 'nsfw_nsfwjs_hentai'];
@@ -31,32 +28,14 @@ export interface Measures {
   notes: string[];
 }
 
-/** What `run.json` says of a measure, as the groups `safety:…` carry it in `unsafe`. */
-export interface KnownTerm {
-  columns: readonly string[];
-  unsure: number;
-  nsfw: number;
-}
-
-/** The terms that a group's entry in `run.json` names; none where it has none. */
-export function knownTerms({ unsafe }: RunEntry): KnownTerm[] {
-  if (!Array.isArray(unsafe)) return [];
-  return unsafe.flatMap((term) => {
-    if (typeof term !== 'object' || term === null || Array.isArray(term)) return [];
-    const { columns, unsure, nsfw } = term;
-    if (!Array.isArray(columns) || typeof unsure !== 'number' || typeof nsfw !== 'number') return [];
-    return [{ columns: columns.map(String), unsure, nsfw }];
-  });
-}
-
 /**
  * The measures of a pool: `punsafe`, `nsfw_*` and `safety_*` that hold numbers, or the columns that are asked for.
- * Throws `UsageError` where there is none, or one asked for is no number, and what `pool.require` throws.
+ * `known` is what `run.json` says of them. Throws `UsageError` where there is none, or one asked for is no number, and what `pool.require` throws.
  */
 export function findMeasures(
   pool: Pool,
   asked: { columns?: readonly string[]; thresholds?: readonly number[] },
-  known: readonly KnownTerm[] = [],
+  known: readonly UnsafeTerm[] = [],
 ): Measures {
   const notes: string[] = [];
   const columns = asked.columns ?? implied(pool, notes);
@@ -65,11 +44,12 @@ export function findMeasures(
       hint: 'Add some: shardsieve annotate METADATA --safety laion-l14 (or nsfwjs, concepts:FILE, head:FILE), or name others with --column',
     });
   }
-  const levels = asked.thresholds?.map(String) ?? Object.keys(DEFAULT_LEVELS);
+  const levels = asked.thresholds?.map(String) ?? Object.keys(TAG_THRESHOLDS);
   const thresholdsOf = (names: readonly string[], isCount: boolean): number[] => {
     if (asked.thresholds !== undefined) return [...asked.thresholds];
     if (isCount) return [1, 1];
-    const term = known.find((one) => one.columns.join() === names.join()) ?? DEFAULT_LEVELS;
+    const term =
+      known.find((one) => one.columns.toSorted().join() === names.toSorted().join()) ?? TAG_THRESHOLDS;
     return [term.unsure, term.nsfw];
   };
   const isSummed = asked.columns === undefined && NSFWJS.every((name) => columns.includes(name));
@@ -77,7 +57,8 @@ export function findMeasures(
     pool.require(name);
     const isCount = isCountColumn(pool, name);
     const isHead =
-      asked.columns !== undefined || !(name === COMBINED || (isSummed && name.startsWith('nsfw_nsfwjs_')));
+      asked.columns !== undefined ||
+      !(name === PUNSAFE_COLUMN || (isSummed && name.startsWith('nsfw_nsfwjs_')));
     return { name, columns: [name], isCount, thresholds: thresholdsOf([name], isCount), isHead };
   });
   if (isSummed) {
@@ -99,7 +80,7 @@ function implied(pool: Pool, notes: string[]): string[] {
         `${name} is left out: ${there.length} of ${pool.files.length} files have it whole; annotate the others, or name it with --column to see which`,
       );
   }
-  return found.sort((a, b) => Number(b === COMBINED) - Number(a === COMBINED));
+  return found.sort((a, b) => Number(b === PUNSAFE_COLUMN) - Number(a === PUNSAFE_COLUMN));
 }
 
 function isCountColumn(pool: Pool, name: string): boolean {

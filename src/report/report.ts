@@ -1,4 +1,5 @@
 /** What a safe subset costs: thresholds on the safety columns of a pool, counted and set against each other. */
+import type { UnsafeTerm } from '../annotate/punsafe.ts';
 import { UsageError } from '../errors.ts';
 import { wilson } from '../safety/heads/train/metrics.ts';
 import type { Pool } from '../select/pool.ts';
@@ -6,7 +7,7 @@ import { VERSION } from '../version.ts';
 import { type Example, Examples } from './examples.ts';
 import { type LabelledRows, LabelledValues, reportLabelled } from './labelled.ts';
 import { type Measured, measurePool } from './measure.ts';
-import { findMeasures, type KnownTerm, MAX_LEVELS, type Measures } from './measures.ts';
+import { findMeasures, MAX_LEVELS, type Measures } from './measures.ts';
 import { cohenKappa, RankCorrelation } from './statistics.ts';
 import type {
   AgreementReport,
@@ -30,7 +31,7 @@ export interface ReportOptions {
   /** Columns to group by, beside language, size and caption length. */
   by?: readonly string[];
   /** What `run.json` says of columns. */
-  known?: readonly KnownTerm[];
+  known?: readonly UnsafeTerm[];
   labelled?: LabelledRows;
   /** Also choose rows to show. */
   examples?: boolean;

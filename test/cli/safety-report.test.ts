@@ -187,6 +187,18 @@ describe('the page', () => {
     expect(page).toContain('prefers-color-scheme:dark');
   });
 
+  test('figures stand under their headings', () => {
+    const rows = String(made.get('report.html'))
+      .split('<tr>')
+      .map((row) => row.split(/<\/t[hd]>/).map((cell) => cell.replace(/<[^>]*>/g, ' ').trim()));
+    const at = rows.findIndex((row) => row.includes('removed at unsure'));
+    const [head, first] = [rows[at], rows[at + 1]];
+    const figure = (title: string) => first[head.indexOf(title)];
+    expect(figure('measure')).toBe('nsfw_ laion_ l14');
+    expect(figure('removed at nsfw')).toMatch(/^8\.2% \(6\.6–10\.2\) +≥ 0\.5: 74$/);
+    expect([figure('judged'), figure('not judged')]).toEqual(['900', '0']);
+  });
+
   test('values of the data are text in it', async () => {
     const metadata = await write('markup', {
       punsafe: [0.2, 0.01],
@@ -316,6 +328,17 @@ describe('columns of other kinds', () => {
       'nsfw_nsfwjs_porn + nsfw_nsfwjs_hentai',
     ]);
   });
+});
+
+test('a head that flags nothing hits no group harder than another', async () => {
+  const codes = ['en', 'de', 'fr'].flatMap((code, i) => Array<string>(7 * i + 1).fill(code));
+  const metadata = await write('nothing', { punsafe: codes.map(() => 0.01), lang_cld3: codes });
+  const { stdout } = await cli(['safety', 'report', metadata, '--json']);
+  const [{ by, groups }] = (JSON.parse(stdout) as SafetyReport).groups;
+  expect(by).toBe('language (lang_cld3)');
+  expect(groups.map(({ value }) => value)).toEqual(['fr', 'de', 'en']);
+  for (const { measures } of groups)
+    expect(measures[0].at[0]).toMatchObject({ against: 'same', share: { low: 0 } });
 });
 
 describe('what cannot be reported', () => {

@@ -1,5 +1,5 @@
 import type { SafetyReport } from '../types.ts';
-import { count, details, escaped, number, percent, table } from './html.ts';
+import { columnName, count, details, escaped, number, percent, table } from './html.ts';
 
 /** How far heads say the same, and what only one of them says. */
 export function agreementSection({ agreement, levels, rows }: SafetyReport): string {
@@ -13,11 +13,11 @@ export function agreementSection({ agreement, levels, rows }: SafetyReport): str
   for (const [l, level] of levels.entries()) {
     const pairTable = table(
       `Pairs at ${level}`,
-      ['heads a and b', 'rows', 'Spearman', 'kappa', 'both flag', 'only a', 'only b'],
+      ['heads a and b', 'kappa', 'Spearman', 'both flag', 'only a', 'only b', 'rows'],
       pairs.map(({ a, b, rows: judged, spearman, at }) => {
         const { kappa, both, only_a, only_b } = at[l];
-        const name = `${escaped(a)} <span class="soft">and</span> ${escaped(b)}`;
-        return [name, count(judged), number(spearman), number(kappa), ...[both, only_a, only_b].map(count)];
+        const name = `${columnName(a)} <span class="soft">and</span> ${columnName(b)}`;
+        return [name, number(kappa), number(spearman), ...[both, only_a, only_b, judged].map(count)];
       }),
     );
     const { any, by } = alone[l];
@@ -25,7 +25,7 @@ export function agreementSection({ agreement, levels, rows }: SafetyReport): str
       `Flagged by one head alone at ${level}`,
       ['head', 'flagged', 'by it alone', 'of what it flags', 'of what any flags'],
       by.map(({ measure, flagged, alone: only }) => [
-        ...[escaped(measure), count(flagged), count(only)],
+        ...[columnName(measure), count(flagged), count(only)],
         ...[percent(flagged > 0 ? only / flagged : null), percent(any > 0 ? only / any : null)],
       ]),
     );

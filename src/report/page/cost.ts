@@ -1,6 +1,6 @@
 import type { MeasureReport, SafetyReport } from '../types.ts';
 import { chart } from './chart.ts';
-import { count, details, escaped, percent, percentBetween, table, threshold } from './html.ts';
+import { columnName, count, details, escaped, percent, percentBetween, table, threshold } from './html.ts';
 
 /** Thresholds of the table that stands in full; the others are folded away. */
 export const LOOKED_AT = [0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.5, 0.7, 0.9];
@@ -13,20 +13,14 @@ export function costSection({ measures, levels }: SafetyReport): string {
     '<h2>What thresholds remove</h2>',
     table(
       'At the thresholds in use',
-      [
-        'measure',
-        'judged',
-        'not judged',
-        ...levels.map((level) => `${escaped(level)}: removed of the judged`),
-      ],
+      ['measure', ...levels.map((level) => `removed at ${escaped(level)}`), 'judged', 'not judged'],
       measures.map((measure) => [
-        escaped(measure.name),
-        count(measure.judged),
-        count(measure.unjudged),
+        columnName(measure.name),
         ...measure.at.map(
           ({ threshold: t, removed, share }) =>
             `${percentBetween(share)}<br><span class="soft">≥ ${threshold(t)}: ${count(removed)}</span>`,
         ),
+        ...[measure.judged, measure.unjudged].map(count),
       ]),
     ),
   ];

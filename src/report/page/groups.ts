@@ -12,12 +12,15 @@ export function groupsSection(report: SafetyReport): string {
   ];
   for (const one of groups) {
     parts.push(`<h3>By ${escaped(one.by)}</h3>`);
+    const others: string[] = [];
     for (const [m, { name }] of measures.entries()) {
       for (const [l, level] of levels.entries()) {
         const shown = groupTable(report, one, m, l);
-        parts.push(name === main && l === 0 ? shown : details(`${name} at ${level}`, shown));
+        if (name === main && l === 0) parts.push(shown);
+        else others.push(details(`${name} at ${level}`, shown));
       }
     }
+    if (others.length > 0) parts.push(details('Other measures and thresholds', others.join('')));
     if (one.merged > 0) parts.push('<p>Values past the first 10,000 are counted together.</p>');
   }
   return parts.join('\n');
@@ -36,13 +39,13 @@ function groupTable({ measures }: SafetyReport, { by, groups }: GroupsReport, m:
   const to = largest > 0 ? largest : 1;
   return table(
     `${name} ≥ ${threshold(at[l].threshold)}, by ${by}; whole pool ${percentBetween(at[l].share)}`,
-    [escaped(by), 'rows', 'not judged', 'removed', 'share removed (95%)', '', ''],
+    [escaped(by), 'share removed (95%)', 'drawn', 'against all', 'removed', 'rows', 'not judged'],
     own.map(({ value, rows, unjudged, removed, share, against }) => [
       `<bdi>${escaped(value)}</bdi>`,
-      ...[rows, unjudged, removed].map(count),
       percentBetween(share),
       bar(share, whole, to),
       { more: '<span class="more">▲ more</span>', fewer: '▼ fewer', same: '' }[against],
+      ...[removed, rows, unjudged].map(count),
     ]),
   );
 }

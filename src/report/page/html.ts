@@ -6,6 +6,11 @@ export function escaped(text: string): string {
   return text.replace(/[&<>"']/g, (c) => `&#${c.charCodeAt(0)};`);
 }
 
+/** The name of a column, which may break after its underscores. */
+export function columnName(name: string): string {
+  return escaped(name).replaceAll('_', '_<wbr>');
+}
+
 export function count(n: number): string {
   return String(n).replace(/\B(?=(?:\d{3})+$)/g, ',');
 }

@@ -1,6 +1,6 @@
 import type { LabelledMeasure, SafetyReport } from '../types.ts';
 import { chart } from './chart.ts';
-import { between, count, escaped, number, pValue, table, threshold } from './html.ts';
+import { between, columnName, count, escaped, number, pValue, table, threshold } from './html.ts';
 
 const SHARE = {
   from: 0,
@@ -19,9 +19,9 @@ export function labelledSection({ labelled, levels }: SafetyReport): string {
     `<p>${count(samples)} labelled samples, ${count(positives)} of them “${escaped(positive)}”. Figures hold for pools like these samples: precision falls where what is looked for is rarer than among them.</p>`,
     table(
       'Areas (95% intervals)',
-      ['measure', 'samples', 'looked for', 'ROC-AUC', 'average precision'],
+      ['measure', 'ROC-AUC', 'average precision', 'samples', 'looked for'],
       measures.map(({ name, samples: n, positives: own, roc_auc, average_precision }) => [
-        ...[escaped(name), count(n), count(own), between(roc_auc), between(average_precision)],
+        ...[columnName(name), between(roc_auc), between(average_precision), count(n), count(own)],
       ]),
     ),
   ];
@@ -50,7 +50,7 @@ export function labelledSection({ labelled, levels }: SafetyReport): string {
       ['measure', 'threshold', 'flagged', 'precision', 'recall'],
       measures.flatMap(({ name, at }) =>
         at.map(({ threshold: t, flagged, precision, recall }, l) => [
-          ...[escaped(name), `${escaped(levels[l])}: ≥ ${threshold(t)}`, count(flagged)],
+          ...[columnName(name), `${escaped(levels[l])}: ≥ ${threshold(t)}`, count(flagged)],
           ...[between(precision), between(recall)],
         ]),
       ),
@@ -62,7 +62,7 @@ export function labelledSection({ labelled, levels }: SafetyReport): string {
         'Is one better than the other? (DeLong’s test)',
         ['a and b', 'samples', 'AUC a − AUC b', 'p', 'samples needed', 'more to label'],
         comparisons.map(({ a, b, samples: n, difference, p, needed, more }) => [
-          `${escaped(a)} <span class="soft">and</span> ${escaped(b)}`,
+          `${columnName(a)} <span class="soft">and</span> ${columnName(b)}`,
           ...[count(n), signed(difference), pValue(p), samplesText(needed), samplesText(more)],
         ]),
       ),

@@ -29,14 +29,15 @@ table{border-collapse:collapse;font-size:.875rem;font-variant-numeric:tabular-nu
 caption{text-align:left;font-weight:600;padding:.2rem 0}
 th,td{padding:.3rem .6rem;border-bottom:1px solid var(--rule);text-align:right;white-space:nowrap}
 th[scope=row],thead th:first-child{text-align:left}
-th[scope=row]{font-weight:400;white-space:normal;overflow-wrap:anywhere;min-width:9rem}
+th[scope=row]{font-weight:400;white-space:normal;overflow-wrap:break-word;min-width:7rem;max-width:16rem}
 thead th{color:var(--soft);font-weight:600;vertical-align:bottom;white-space:normal}
 .more{color:var(--warn);font-weight:600}
-.bar{width:7rem;height:12px;display:block}
+.bar{width:min(7rem,18vw);height:12px;display:block}
 .bar rect{fill:var(--c0);opacity:.45}
 .range{stroke:var(--fg);stroke-width:2;vector-effect:non-scaling-stroke}
 .whole{stroke:var(--warn);stroke-width:2;vector-effect:non-scaling-stroke}
 details{margin:.5rem 0}
+details details{margin-left:1rem}
 summary{cursor:pointer;color:var(--accent)}
 .examples{display:grid;grid-template-columns:repeat(auto-fill,minmax(9rem,1fr));gap:.8rem;padding:0;list-style:none}
 .examples li{background:var(--panel);border-radius:6px;padding:.5rem;font-size:.8rem;overflow-wrap:anywhere}

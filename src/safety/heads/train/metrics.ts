@@ -100,7 +100,12 @@ export function wilson(hits: number, count: number): Estimate {
   const z2 = Z * Z;
   const centre = (p + z2 / (2 * count)) / (1 + z2 / count);
   const spread = (Z * Math.sqrt((p * (1 - p)) / count + z2 / (4 * count * count))) / (1 + z2 / count);
-  return { value: p, low: Math.max(0, centre - spread), high: Math.min(1, centre + spread) };
+  // At the ends the difference is rounded to a little more than nothing.
+  return {
+    value: p,
+    low: hits === 0 ? 0 : Math.max(0, centre - spread),
+    high: hits === count ? 1 : Math.min(1, centre + spread),
+  };
 }
 
 export interface AtThreshold {
