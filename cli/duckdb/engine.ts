@@ -51,10 +51,10 @@ export function createEngine(options: EngineOptions = {}): Engine {
       return (await forFiles(files)).scanner;
     },
     where: {
-      async test(pool, predicate) {
+      async test(pool, predicate, signal) {
         const { files, test } = await forFiles(pool.files);
         if (files !== pool.files) throw new UsageError('where: this DuckDB was opened for another pool');
-        return test(predicate);
+        return test(predicate, signal);
       },
     },
     close() {

@@ -19,10 +19,18 @@ import {
 import duckdb from '@duckdb/node-bindings';
 import { MetadataError, messageOf, UsageError } from '../../src/errors.ts';
 import { openParquet, type ParquetColumn } from '../../src/metadata/parquet-read.ts';
-import type { ColumnKind, Numbers, PoolFile, Scanner } from '../../src/select/scan.ts';
+import {
+  type Batch,
+  type ColumnKind,
+  isNumeric,
+  type Numbers,
+  type PoolFile,
+  type Scanner,
+} from '../../src/select/scan.ts';
 import { formatUid, type Uids } from '../../src/select/uids.ts';
 import { openFolder } from '../io/folder.ts';
 import { quoteName } from './database.ts';
+import { PLACE_NAME } from './schema.ts';
 import { UidMap } from './uid-map.ts';
 
 /** A parquet, or a folder of parquets of the same columns, to join by its column `uid`. */
@@ -110,6 +118,13 @@ export async function joinTables(
   const readers = new Map<string, (start: number, rows: number) => Promise<Column>>();
   for (const table of tables) {
     const own = columnsOf(table);
+    const left = table.files[0].parquet.columns.filter(
+      ({ name }) => name !== 'uid' && !own.some((column) => column.name === name),
+    );
+    if (left.length > 0) {
+      const names = left.map(({ name }) => name).join(', ');
+      notes.push(`${table.name}: not joined, being neither numbers, text nor flags: ${names}`);
+    }
     for (const column of own) {
       const other = taken.get(column.name.toLowerCase());
       if (other !== undefined) {
@@ -153,7 +168,8 @@ function columnsOf({ name, files }: JoinTable): JoinedColumn[] {
   }
   const columns = parquet.columns.flatMap((column) => {
     const as = KINDS[column.type];
-    return column.name === 'uid' || as === undefined ? [] : [{ ...column, as }];
+    const isOther = column.name === 'uid' || as === undefined || (as === 'number' && !isNumeric(column));
+    return isOther ? [] : [{ ...column, as }];
   });
   if (columns.length > 0) return columns;
   throw new MetadataError('nothing to join: no column of numbers, text or flags beside uid', { file: name });
@@ -185,15 +201,32 @@ async function match(table: JoinTable, pool: readonly PoolFile[], scanner: Scann
   return places;
 }
 
-async function readAll(
-  { files, rows }: JoinTable,
-  { name, type, as }: JoinedColumn,
-  scanner: Scanner,
-): Promise<Column> {
+/** Decimals are stored as integers too. */
+function isInteger({ type, logical }: JoinedColumn): boolean {
+  return type.startsWith('INT') && logical !== 'DECIMAL';
+}
+
+/** Integers are held as doubles, which have all of them up to 2^53. */
+function checkExact(numbers: Numbers, { file, start }: Batch, column: string): void {
+  const row = numbers.findIndex((value) => !Number.isNaN(value) && !Number.isSafeInteger(value));
+  if (row < 0) return;
+  throw new MetadataError(`row ${start - file.start + row} holds an integer above 2^53`, {
+    file: file.name,
+    column,
+    hint: 'Store such a column as text; a join holds integers up to 9007199254740991 exactly',
+  });
+}
+
+async function readAll({ files, rows }: JoinTable, column: JoinedColumn, scanner: Scanner): Promise<Column> {
+  const { name, type, as } = column;
   const request = [{ name, as }];
   if (as === 'number') {
     const values = type === 'FLOAT' ? new Float32Array(rows) : new Float64Array(rows);
-    for await (const batch of scanner.scan(files, request)) values.set(batch.numbers(name), batch.start);
+    for await (const batch of scanner.scan(files, request)) {
+      const numbers = batch.numbers(name);
+      if (isInteger(column)) checkExact(numbers, batch, name);
+      values.set(numbers, batch.start);
+    }
     return values;
   }
   if (as === 'flag') {
@@ -221,7 +254,7 @@ function gather(values: Column, places: Int32Array): Column {
 }
 
 /**
- * Makes the view `joined` of the named columns for the rows of these files: `"place"` is as in `schema.ts`, and numbers
+ * Makes the view `joined` of the named columns for the rows of these files: `PLACE_NAME` is as in `schema.ts`, and numbers
  * that are not there are NULL.
  */
 export async function appendJoined(
@@ -235,7 +268,9 @@ export async function appendJoined(
     as === 'text' ? VARCHAR : as === 'flag' ? BOOLEAN : type === 'FLOAT' ? FLOAT : DOUBLE,
   );
   const fields = columns.map(({ name }, i) => `${quoteName(name)} ${types[i].toString()}`);
-  await connection.run(`CREATE OR REPLACE TEMP TABLE joined_values ("place" BIGINT, ${fields.join(', ')})`);
+  await connection.run(
+    `CREATE OR REPLACE TEMP TABLE joined_values (${PLACE_NAME} BIGINT, ${fields.join(', ')})`,
+  );
   const appender = await connection.createAppender('joined_values');
   for (const [index, file] of files.entries()) {
     const values: Column[] = [];
@@ -256,14 +291,14 @@ export async function appendJoined(
     }
   }
   appender.closeSync();
-  const items = columns.map(({ name, as, type }) => {
-    const column = quoteName(name);
-    if (as !== 'number') return column;
-    const value = type.startsWith('INT') ? `CAST(${column} AS BIGINT)` : column;
+  const items = columns.map((joinedColumn) => {
+    const column = quoteName(joinedColumn.name);
+    if (joinedColumn.as !== 'number') return column;
+    const value = isInteger(joinedColumn) ? `CAST(${column} AS BIGINT)` : column;
     return `CASE WHEN NOT isnan(${column}) THEN ${value} END AS ${column}`;
   });
   await connection.run(
-    `CREATE OR REPLACE TEMP VIEW joined AS SELECT "place", ${items.join(', ')} FROM joined_values`,
+    `CREATE OR REPLACE TEMP VIEW joined AS SELECT ${PLACE_NAME}, ${items.join(', ')} FROM joined_values`,
   );
 }
 

@@ -1,5 +1,5 @@
 /** Everything that loads DuckDB: imported by `engine.ts` when it is first needed. */
-import { UsageError } from '../../src/errors.ts';
+import { CancelledError, UsageError } from '../../src/errors.ts';
 import {
   type Batch,
   type ColumnRequest,
@@ -23,7 +23,7 @@ export interface Opened {
   scanner: Scanner;
   /** What should be told of the joins. */
   notes: string[];
-  test(predicate: string): Promise<Verdict>;
+  test(predicate: string, signal?: AbortSignal): Promise<Verdict>;
   close(): void;
 }
 
@@ -42,11 +42,17 @@ export async function open(
       files,
       scanner: joined === undefined ? scanner : withJoined(scanner, joined),
       notes: joined?.notes ?? [],
-      async test(predicate) {
+      async test(predicate, signal) {
         const connection = await database.connect();
+        // Waiting for the next chunk may take long, where few rows are kept.
+        const interrupt = () => connection.interrupt();
+        signal?.addEventListener('abort', interrupt);
         try {
-          return await judgeWhere(connection, files, sources, joined, predicate);
+          return await judgeWhere(connection, files, sources, joined, predicate, signal);
+        } catch (error) {
+          throw signal?.aborted ? new CancelledError() : error;
         } finally {
+          signal?.removeEventListener('abort', interrupt);
           connection.closeSync();
         }
       },

@@ -11,6 +11,7 @@ import { isShardsieveError } from '../../src/errors.ts';
 import {
   type Batch,
   type ColumnRequest,
+  isNumeric,
   type PoolFile,
   parquetScanner,
   type Scanner,
@@ -74,10 +75,7 @@ function cut(
       continue;
     }
     const source = sources.get(file);
-    if (
-      source === undefined ||
-      !requests.every((request) => expressionOf(request, source.shape) !== undefined)
-    ) {
+    if (source === undefined || !requests.every((request) => isReadable(request, file, source.shape))) {
       parts.push({ file });
       open = undefined;
       continue;
@@ -91,6 +89,13 @@ function cut(
     rows += file.rows;
   }
   return parts;
+}
+
+/** Whether DuckDB gives what the neutral reader does; a float16, say, it takes for a number and that one does not. */
+function isReadable(request: ColumnRequest, { parquet }: PoolFile, shape: Shape): boolean {
+  const column = parquet.columns.find(({ name }) => name === request.name);
+  if (request.as === 'number' && (column === undefined || !isNumeric(column))) return false;
+  return expressionOf(request, shape) !== undefined;
 }
 
 async function* readPart(

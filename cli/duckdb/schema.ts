@@ -20,6 +20,16 @@ export interface Shape {
  * there in the low ones.
  */
 export const PLACE = 'CAST(file_index AS BIGINT) * 4294967296 + file_row_number';
+/** What that is called beside a file's own columns, and what a predicate's answer is: names that none of them has. */
+export const PLACE_NAME = '"shardsieve:place"';
+export const VERDICT_NAME = '"shardsieve:verdict"';
+/** Names by which DuckDB tells where a row comes from; a file's own column of that name hides it. */
+const VIRTUAL = new Set(['file_index', 'file_row_number']);
+
+/** The column that makes it impossible to tell where a file's rows come from, if there is one. */
+export function hidesPlace({ columns }: Shape): string | undefined {
+  return columns.find(({ name }) => VIRTUAL.has(name.toLowerCase()))?.name;
+}
 
 /** Files asked about at once. */
 const BATCH = 500;

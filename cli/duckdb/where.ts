@@ -7,7 +7,7 @@ import { quoteName, quoteText } from './database.ts';
 import { appendJoined, type Joined } from './joins.ts';
 import { asItem, checkPredicate, predicateError } from './predicate.ts';
 import type { Source } from './scanner.ts';
-import { PLACE, type Shape } from './schema.ts';
+import { hidesPlace, PLACE, PLACE_NAME, type Shape, VERDICT_NAME } from './schema.ts';
 import { chunks } from './stream.ts';
 import { booleans, integerPairs, isNull, validity } from './vectors.ts';
 
@@ -29,6 +29,7 @@ export async function judgeWhere(
   sources: ReadonlyMap<PoolFile, Source>,
   joined: Joined | undefined,
   text: string,
+  signal?: AbortSignal,
 ): Promise<Verdict> {
   const shapes = groupByShape(files, sources);
   const types = new Map<string, string>();
@@ -44,6 +45,7 @@ export async function judgeWhere(
     const items = own.map((name) => itemOf(name, shape, types.get(name)!));
     const needed = columns.filter((name) => ofJoin.has(name));
     for (const part of partsOf(members, needed.length > 0)) {
+      signal?.throwIfAborted();
       if (joined && needed.length > 0) await appendJoined(connection, joined, needed, part);
       await judgePart(connection, { files: part, sources, items, joined: needed, text }, verdict);
     }
@@ -69,13 +71,13 @@ async function judgePart(
   const { files, text } = query;
   const paths = files.map((file) => quoteText(query.sources.get(file)!.path)).join();
   const items = query.items.map((item) => `, ${item}`).join('');
-  const pool = `SELECT ${PLACE} AS "place"${items} FROM read_parquet([${paths}])`;
+  const pool = `SELECT ${PLACE} AS ${PLACE_NAME}${items} FROM read_parquet([${paths}])`;
   const relation =
     query.joined.length === 0
       ? `(${pool}) AS pool`
-      : `(SELECT * FROM (${pool}) JOIN joined USING ("place")) AS pool`;
+      : `(SELECT * FROM (${pool}) JOIN joined USING (${PLACE_NAME})) AS pool`;
   // The predicate comes first, so that places in errors are places in it.
-  const sql = `SELECT ${asItem(text)} AS "verdict", "place" FROM ${relation}`;
+  const sql = `SELECT ${asItem(text)} AS ${VERDICT_NAME}, ${PLACE_NAME} FROM ${relation}`;
   const file = files.length === 1 ? files[0].name : undefined;
   try {
     const prepared = await connection.prepare(sql);
@@ -86,7 +88,7 @@ async function judgePart(
         hint: 'Compare it with something, as in: text IS NOT NULL AND original_width >= 200',
       });
     }
-    const kept = `SELECT "verdict", "place" FROM (${sql}) WHERE "verdict" IS DISTINCT FROM false`;
+    const kept = `SELECT ${VERDICT_NAME}, ${PLACE_NAME} FROM (${sql}) WHERE ${VERDICT_NAME} IS DISTINCT FROM false`;
     for await (const chunk of chunks(connection, kept)) {
       const isKept = booleans(chunk, 0);
       const bits = validity(chunk, 0);
@@ -139,6 +141,14 @@ function groupByShape(
     if (source === undefined) {
       throw new UsageError('where: SQL predicates need metadata in files on this machine', {
         file: file.name,
+      });
+    }
+    const hiding = hidesPlace(source.shape);
+    if (hiding !== undefined) {
+      throw new UsageError(`where: DuckDB keeps the name ${hiding} for itself`, {
+        file: file.name,
+        column: hiding,
+        hint: 'Rename the column to use predicates; other filters work',
       });
     }
     const members = shapes.get(source.shape) ?? [];

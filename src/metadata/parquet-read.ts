@@ -48,6 +48,8 @@ export interface ParquetColumn {
   name: string;
   /** Parquet's physical type: `FLOAT`, `DOUBLE`, `BYTE_ARRAY`, …; `GROUP` for lists and structs. */
   type: string;
+  /** What the values mean, where the file says: `STRING`, `DECIMAL`, `DATE`, `TIMESTAMP`, `INTEGER`, … */
+  logical?: string;
   /** Holds no nulls, by its schema. */
   required: boolean;
 }
@@ -84,11 +86,15 @@ export async function openParquet(folder: Folder, name: string): Promise<Parquet
   return {
     name,
     rows: Number(metadata.num_rows),
-    columns: schema.children.map(({ element }) => ({
-      name: element.name,
-      type: element.type ?? 'GROUP',
-      required: element.repetition_type === 'REQUIRED',
-    })),
+    columns: schema.children.map(({ element }) => {
+      const logical = element.logical_type?.type ?? element.converted_type;
+      return {
+        name: element.name,
+        type: element.type ?? 'GROUP',
+        ...(logical === undefined ? {} : { logical }),
+        required: element.repetition_type === 'REQUIRED',
+      };
+    }),
     async *groups(columns, options = {}) {
       for (const column of columns) {
         if (!schema.children.some(({ element }) => element.name === column)) {

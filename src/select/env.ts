@@ -31,7 +31,7 @@ export interface SelectEnv {
 export interface WhereEngine {
   /**
    * Judges every row by a SQL predicate; where it is NULL, the row is unjudged. Throws `UsageError` at a column
-   * that is not there (naming the nearest) or a predicate that is none.
+   * that is not there (naming the nearest) or a predicate that is none, `CancelledError` when the signal stops it.
    */
-  test(pool: Pool, predicate: string): Promise<Verdict>;
+  test(pool: Pool, predicate: string, signal?: AbortSignal): Promise<Verdict>;
 }

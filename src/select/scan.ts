@@ -1,7 +1,7 @@
 import type { DecodedArray } from 'hyparquet';
 import { CancelledError, MetadataError } from '../errors.ts';
 import type { Folder } from '../io/bytes.ts';
-import type { ParquetFile } from '../metadata/parquet-read.ts';
+import type { ParquetColumn, ParquetFile } from '../metadata/parquet-read.ts';
 import type { RowMask } from './mask.ts';
 import { copyScores, parseUids } from './scores.ts';
 
@@ -135,15 +135,22 @@ export function makeBatch(
 
 const NUMERIC = new Set(['FLOAT', 'DOUBLE', 'INT32', 'INT64']);
 
+/** Whether a column's values are numbers: dates and times, which parquet stores as integers, are not. */
+export function isNumeric({ type, logical = '' }: ParquetColumn): boolean {
+  return NUMERIC.has(type) && !/^(DATE|TIME)/.test(logical);
+}
+
 function toNumbers(
   file: PoolFile,
   name: string,
   rows: number,
   pieces: readonly ArrayLike<unknown>[],
 ): Numbers {
-  const type = file.parquet.columns.find((column) => column.name === name)?.type ?? '';
-  if (!NUMERIC.has(type)) throw wrongKind(file, name, type, 'a number');
-  const numbers = new (type === 'FLOAT' ? Float32Array : Float64Array)(rows);
+  const column = file.parquet.columns.find((found) => found.name === name);
+  if (column === undefined || !isNumeric(column)) {
+    throw wrongKind(file, name, column?.logical ?? column?.type ?? '', 'a number');
+  }
+  const numbers = new (column.type === 'FLOAT' ? Float32Array : Float64Array)(rows);
   copyScores(pieces, numbers, 0);
   return numbers;
 }

@@ -35,6 +35,10 @@ beforeAll(async () => {
     'no-uid.parquet': 'SELECT 1 AS id, 2 AS other',
     'bad-uid.parquet': `SELECT CASE WHEN i = 3 THEN 'x' ELSE ${uidOf('i')} END AS uid, i AS n FROM range(5) r(i)`,
     'collision.parquet': `SELECT ${uidOf('i')} AS uid, 'x' AS "Text" FROM range(5) r(i)`,
+    'decimals.parquet': `SELECT ${uidOf('hash(i)')} AS uid, (i / 100)::DECIMAL(9, 2) AS d9, (i / 100)::DECIMAL(18, 2) AS d18,
+      DATE '2020-01-01' + i::INTEGER AS day, [i] AS list FROM range(5000) r(i)`,
+    'large.parquet': `SELECT ${uidOf('hash(i)')} AS uid, 9007199254740991 + i AS large FROM range(5000) r(i)`,
+    'days.parquet': `SELECT ${uidOf('i')} AS uid, DATE '2020-01-01' AS day, now() AS at FROM range(5) r(i)`,
     'only-uid.parquet': `SELECT ${uidOf('i')} AS uid, [1] AS list FROM range(5) r(i)`,
   });
 });
@@ -80,6 +84,19 @@ it('is a score like any other, and several tables can be joined', async () => {
   expect(steps[1]).toMatchObject({ before: 4899, after: 1501, unjudged: 10 });
 });
 
+it('has decimals as they are, says what it leaves out, and holds no integer that a double cannot', async () => {
+  const opened = await duckdbPool(pool, {
+    joins: ['decimals', 'large'].map((name) => join(tables, `${name}.parquet`)),
+  });
+  expect(opened.engine.notes.join()).toMatch(/decimals.parquet: not joined.*: day, list/);
+  const { keep } = await opened.engine.where.test(opened.pool, 'd9 < 0.05 AND d18 > 0.01');
+  expect(rowsOf(keep)).toEqual([2, 3, 4]);
+  await expect(opened.engine.where.test(opened.pool, 'large > 0')).rejects.toThrow(
+    /row 1 holds an integer above 2\^53 \(file .*large\.parquet, column large\)\. Store such a column as text/,
+  );
+  opened.engine.close();
+});
+
 describe('refused:', () => {
   it.each<[string[], string, RegExp]>([
     [['nowhere.parquet'], 'usage', /cannot be read.*nowhere/],
@@ -93,6 +110,7 @@ describe('refused:', () => {
     [['collision.parquet'], 'usage', /column Text is in the metadata too.*Rename it/],
     [['scores.parquet', 'parts'], 'usage', /column quality is in .*scores.parquet too/],
     [['only-uid.parquet'], 'metadata', /nothing to join/],
+    [['days.parquet'], 'metadata', /nothing to join: no column of numbers/],
     [['.'], 'metadata', /other columns than|no column uid/],
   ])('%j', async (names, code, message) => {
     const error = await duckdbPool(pool, { joins: names.map((name) => join(tables, name)) }).catch(

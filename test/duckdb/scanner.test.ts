@@ -5,7 +5,13 @@ import { inOrder } from '../../cli/duckdb/in-order.ts';
 import { MetadataError } from '../../src/errors.ts';
 import { RowMask } from '../../src/select/mask.ts';
 import type { Pool } from '../../src/select/pool.ts';
-import { type Batch, type ColumnRequest, parquetScanner, type ScanOptions } from '../../src/select/scan.ts';
+import {
+  type Batch,
+  type ColumnRequest,
+  isNumeric,
+  parquetScanner,
+  type ScanOptions,
+} from '../../src/select/scan.ts';
 import { duckdbPool, uidOf, writeParquets } from '../helpers/duckdb.ts';
 import { fixture } from '../helpers/fixtures.ts';
 import { scratch } from '../helpers/tmp.ts';
@@ -45,8 +51,10 @@ function requestsOf(pool: Pool): ColumnRequest[] {
   const shared = pool.files[0].parquet.columns.filter(({ name }) =>
     pool.files.every((file) => file.parquet.columns.some((column) => column.name === name)),
   );
-  return shared.flatMap(({ name, type }) => {
+  return shared.flatMap((column) => {
+    const { name, type } = column;
     if (name === 'uid') return [{ name, as: 'uid' }];
+    if (KINDS[type] === 'number' && !isNumeric(column)) return [];
     return KINDS[type] === undefined ? [] : [{ name, as: KINDS[type] }];
   });
 }
@@ -140,6 +148,28 @@ describe('gives what the neutral reader gives', () => {
     });
     await compare(folder);
   });
+});
+
+it('takes no date or time for a number, as the neutral reader does not', async () => {
+  const folder = await scratch();
+  await writeParquets(folder, {
+    'a.parquet': `SELECT ${uidOf('i')} AS uid, DATE '2020-01-01' AS day, TIMESTAMP '2020-01-01' AS at, TIME '10:00' AS hour
+      FROM range(3) r(i)`,
+  });
+  const { pool, engine } = await duckdbPool(folder);
+  for (const [name, type] of [
+    ['day', 'DATE'],
+    ['at', 'TIMESTAMP'],
+    ['hour', 'TIME'],
+  ]) {
+    for (const scanner of [pool, { scan: parquetScanner.scan.bind(null, pool.files) }]) {
+      const batches = scanner.scan([{ name, as: 'number' }]);
+      await expect(rowsOf(batches, [{ name, as: 'number' }])).rejects.toThrow(
+        `${name} is ${type}, not a number`,
+      );
+    }
+  }
+  engine.close();
 });
 
 describe('errors', () => {

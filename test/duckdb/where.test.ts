@@ -2,7 +2,7 @@ import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { openDatabase } from '../../cli/duckdb/database.ts';
-import { UsageError } from '../../src/errors.ts';
+import { CancelledError, UsageError } from '../../src/errors.ts';
 import type { RowMask } from '../../src/select/mask.ts';
 import { cli } from '../helpers/cli.ts';
 import { duckdbPool, uidOf, writeParquets } from '../helpers/duckdb.ts';
@@ -88,6 +88,44 @@ describe('is refused, saying why and where:', () => {
     expect(error).toBeInstanceOf(UsageError);
     expect((error as Error).message.replaceAll('\n', ' ')).toMatch(message);
   });
+});
+
+describe('names that the query itself uses', () => {
+  it('are a file’s own columns, where DuckDB can tell them apart, and refused where it cannot', async () => {
+    const odd = await scratch();
+    await writeParquets(odd, {
+      'a.parquet': `SELECT ${uidOf('i')} AS uid, 9 - i AS place, i > 4 AS verdict, i AS pool, i AS joined FROM range(10) r(i)`,
+    });
+    const own = await duckdbPool(odd);
+    const { keep } = await own.engine.where.test(
+      own.pool,
+      'place < 3 AND verdict AND pool > 0 AND joined > 7',
+    );
+    expect(rowsOf(keep)).toEqual([8, 9]);
+    own.engine.close();
+    await writeParquets(odd, {
+      'a.parquet': `SELECT ${uidOf('i')} AS uid, i AS File_Row_Number FROM range(10) r(i)`,
+    });
+    const hidden = await duckdbPool(odd);
+    await expect(hidden.engine.where.test(hidden.pool, 'true')).rejects.toThrow(
+      /DuckDB keeps the name File_Row_Number for itself \(file .*a\.parquet.*Rename/,
+    );
+    hidden.engine.close();
+  });
+});
+
+it('is stopped while no row has come out yet', async () => {
+  const wide = await scratch();
+  await writeParquets(wide, {
+    'a.parquet': `SELECT ${uidOf('i')} AS uid, repeat('ab', 40) AS text FROM range(200000) r(i)`,
+  });
+  const { pool, engine } = await duckdbPool(wide);
+  const stop = new AbortController();
+  setTimeout(() => stop.abort(), 20);
+  // Seconds of work, and nothing is kept.
+  const judged = engine.where.test(pool, 'levenshtein(text, uid || text) < 0', stop.signal);
+  await expect(judged).rejects.toThrow(CancelledError);
+  engine.close();
 });
 
 describe('nothing else runs:', () => {
