@@ -1,8 +1,10 @@
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import { UsageError } from '../../src/errors.ts';
+import { BLOCK_KINDS } from '../../src/safety/blocklist.ts';
+import { PDQ_DISTANCE } from '../../src/safety/pdq/index.ts';
 import { type FilterInput, PRESETS, type PresetName } from '../../src/select/spec.ts';
 import type { FilterChoice } from '../jobs/select.ts';
-import { repeated, SHARED } from '../options.ts';
+import { finite, repeated, SHARED, wholeNumber } from '../options.ts';
 import { parseYaml, readRecipe } from '../recipes/file.ts';
 
 /** The flags that say which rows stay; `select` and `filter` have them. */
@@ -16,6 +18,9 @@ export interface SelectFlags {
   where?: string[];
   filter?: string[];
   block?: { [kind: string]: string }[];
+  pdqDistance?: number;
+  safe?: boolean;
+  maxPunsafe?: number;
   join?: string[];
   centroids?: string;
   targets?: string;
@@ -45,8 +50,14 @@ export function addSelectOptions(command: Command): Command {
     ).argParser(repeated),
     new Option(
       '--block <kind:file>',
-      'drop what a list names: sha256:, uid:, url: or domain:FILE; repeatable',
+      `drop what a list names: ${BLOCK_KINDS.join(':, ')}:FILE; repeatable`,
     ).argParser(blockList),
+    new Option(
+      '--pdq-distance <bits>',
+      `bits in which a hash may differ from one of --block pdq:FILE (default: ${PDQ_DISTANCE})`,
+    ).argParser(wholeNumber),
+    new Option('--safe', 'keep what is tagged UNLIKELY to be unsafe').conflicts('maxPunsafe'),
+    new Option('--max-punsafe <t>', 'keep what is unsafe with this probability at most').argParser(finite),
     new Option('--join <parquet>', 'columns by uid that filters may use; repeatable').argParser(repeated),
     new Option('--centroids <file>', 'for image_based: npy, npz or pt'),
     new Option(
@@ -69,10 +80,9 @@ function blockList(
   text: string,
   before: { [kind: string]: string }[] | undefined,
 ): { [kind: string]: string }[] {
-  const match = /^(sha256|uid|url|domain):(.+)$/.exec(text);
-  if (match === null)
-    throw new InvalidArgumentError('It must be sha256:FILE, uid:FILE, url:FILE or domain:FILE.');
-  return [...(before ?? []), { [match[1]]: match[2] }];
+  const kind = BLOCK_KINDS.find((name) => text.startsWith(`${name}:`) && text.length > name.length + 1);
+  if (kind === undefined) throw new InvalidArgumentError(`It must be ${BLOCK_KINDS.join(':FILE, ')}:FILE.`);
+  return [...(before ?? []), { [kind]: text.slice(kind.length + 1) }];
 }
 
 /**
@@ -82,7 +92,14 @@ function blockList(
 export async function selectionOf(flags: SelectFlags): Promise<FilterChoice> {
   const recipe = flags.recipe === undefined ? undefined : await readRecipe(flags.recipe);
   const filters: FilterInput[] = [...((recipe?.filters ?? []) as FilterInput[])];
-  for (const lists of flags.block ?? []) filters.push({ block: lists });
+  for (const lists of flags.block ?? []) {
+    const { pdqDistance: distance } = flags;
+    filters.push({
+      block: 'pdq' in lists && distance !== undefined ? { ...lists, pdq_distance: distance } : lists,
+    });
+  }
+  if (flags.safe) filters.push({ safe: {} });
+  if (flags.maxPunsafe !== undefined) filters.push({ safe: { max_punsafe: flags.maxPunsafe } });
   for (const predicate of flags.where ?? []) filters.push({ where: predicate });
   const { preset, arch, threshold, fraction, of, column } = flags;
   if (preset === undefined && arch !== undefined) {
@@ -102,7 +119,7 @@ export async function selectionOf(flags: SelectFlags): Promise<FilterChoice> {
   }
   if (filters.length === 0 && recipe?.filters === undefined) {
     throw new UsageError('say which samples to keep', {
-      hint: 'Add --threshold 0.28, --fraction 0.3, --preset basic_filter, --where or --recipe',
+      hint: 'Add --threshold 0.28, --fraction 0.3, --preset basic_filter, --safe, --where or --recipe',
     });
   }
   const joins = [flags.join ?? [], recipe?.join ?? []].flat();

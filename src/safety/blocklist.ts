@@ -58,9 +58,15 @@ const HINTS: Record<BlockKind, string> = {
 /**
  * Reads a list: UTF-8, one entry a line, `#` begins a comment. Throws `UsageError` naming file and line where an entry
  * is not of its kind, and where there is none at all: a list that blocks nothing is more likely a failed download.
+ * `distance`: bits in which a PDQ hash may differ from a line that does not say.
  */
-export function parseBlockList(kind: BlockKind, bytes: Uint8Array, file: string): BlockList {
-  const entries = emptyList(kind);
+export function parseBlockList(
+  kind: BlockKind,
+  bytes: Uint8Array,
+  file: string,
+  options: { distance?: number } = {},
+): BlockList {
+  const entries = emptyList(kind, options.distance);
   const lines: ListLine[] = listLines(bytes, file);
   for (const { text, line } of lines) {
     const problem = entries.add(text);
@@ -76,13 +82,13 @@ export function parseBlockList(kind: BlockKind, bytes: Uint8Array, file: string)
   };
 }
 
-function emptyList(kind: BlockKind): Entries {
+function emptyList(kind: BlockKind, distance = PDQ_DISTANCE): Entries {
   switch (kind) {
     case 'sha256':
     case 'member_sha256':
       return hashes(64, 'is no SHA-256');
     case 'pdq':
-      return pdqs();
+      return pdqs(distance);
     case 'uid':
       return hashes(32, 'is no uid');
     case 'url':
@@ -103,14 +109,14 @@ function hashes(digits: number, problem: string): Entries {
   };
 }
 
-function pdqs(): Entries {
+function pdqs(usual: number): Entries {
   const index = new PdqIndex();
   return {
     get size() {
       return index.size;
     },
     add(text) {
-      const [hash, distance = String(PDQ_DISTANCE), ...rest] = text.split(',').map((part) => part.trim());
+      const [hash, distance = String(usual), ...rest] = text.split(',').map((part) => part.trim());
       if (rest.length > 0 || !/^\d{1,2}$/.test(distance) || Number(distance) > MAX_PDQ_DISTANCE) {
         return 'has no valid distance';
       }

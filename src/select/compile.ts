@@ -12,6 +12,7 @@ import {
 } from './filters/embeddings.ts';
 import { languageFilter } from './filters/language.ts';
 import { lengthFilter, sizeFilter } from './filters/rows.ts';
+import { safeFilter } from './filters/safe.ts';
 import { scoreFilter } from './filters/score.ts';
 import { textBasedFilter } from './filters/text-based.ts';
 import { uniqueFilter } from './filters/unique.ts';
@@ -67,6 +68,7 @@ async function leaf(filter: Filter, pool: Pool, env: SelectEnv): Promise<RowFilt
   }
   if ('where' in filter) return whereFilter(filter.where, env);
   if ('block' in filter) return blockFilter(filter.block, pool, env);
+  if ('safe' in filter) return safeFilter(filter.safe, pool);
   if ('unique' in filter) return needing(pool, filter.unique.by, () => uniqueFilter(filter.unique));
   if ('balance' in filter) {
     pool.require('text');

@@ -32,7 +32,7 @@ export function needingWholePool(filters: readonly Filter[]): string[] {
 
 /** Fields that name files, by filter. */
 const FILES: { [name: string]: readonly string[] } = {
-  block: ['sha256', 'uid', 'url', 'domain'],
+  block: ['sha256', 'uid', 'url', 'domain', 'pdq', 'member_sha256'],
   balance: ['entries'],
   image_based: ['centroids', 'targets'],
   normsim: ['targets'],

@@ -30,6 +30,8 @@ export function presetFilters(preset: PresetParams): FilterInput[] {
       return imageBased(preset);
     case 'image_based_intersect_clip_score':
       return [...imageBased(preset), { score: { column: scoreOf(arch ?? 'l14'), ...boundOf(preset) } }];
+    case 'safe':
+      return [{ safe: {} }];
     case 'negcliploss':
       return [{ negcliploss: { slug: arch, ...boundOf(preset) } }];
     case 'negcliploss_normsim':

@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { MAX_PDQ_DISTANCE, PDQ_DISTANCE } from '../safety/pdq/index.ts';
 
 /**
  * Filters as data: what a recipe holds, what the command line becomes, and what the types are. A filter is an object
@@ -137,9 +138,36 @@ const leaf = {
       uid: path.optional(),
       url: path.optional(),
       domain: path.optional(),
+      pdq: path.optional().describe('perceptual hashes, compared with the column of --safety hashes'),
+      pdq_distance: z
+        .int()
+        .min(0)
+        .max(MAX_PDQ_DISTANCE)
+        .optional()
+        .describe(`bits in which a match may differ, where the list does not say; default ${PDQ_DISTANCE}`),
+      member_sha256: path
+        .optional()
+        .describe("of the pictures' bytes in the shards, compared with the column of --safety hashes"),
     })
-    .refine((lists) => Object.values(lists).some((file) => file !== undefined), 'name at least one list')
+    .refine(
+      (lists) => Object.values(lists).some((file) => typeof file === 'string'),
+      'name at least one list',
+    )
+    .refine(
+      ({ pdq, pdq_distance }) => pdq !== undefined || pdq_distance === undefined,
+      'pdq_distance is of pdq',
+    )
     .describe('rows that are on one of the lists are dropped; one entry a line'),
+  safe: z
+    .strictObject({
+      max_punsafe: z
+        .number()
+        .min(0)
+        .max(1)
+        .optional()
+        .describe('keep rows whose punsafe is at most this; default: those tagged UNLIKELY'),
+    })
+    .describe('the safe subset, by the columns that --safety adds'),
   subset: z.string().min(1).describe('rows whose uid is in this subset file'),
 } as const;
 
@@ -154,6 +182,7 @@ export const PRESETS = [
   'image_based_intersect_clip_score',
   'negcliploss',
   'negcliploss_normsim',
+  'safe',
 ] as const;
 export type PresetName = (typeof PRESETS)[number];
 

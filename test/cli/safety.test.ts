@@ -184,3 +184,34 @@ describe('pictures, from the shards', () => {
     await rm(out, { recursive: true });
   });
 });
+
+describe('selecting', () => {
+  test('takes the safe subset by tag or by bound, and says how to make what is missing', async () => {
+    const path = await copyOf('select');
+    const out = join(folder, 'safe.npy');
+    const select = (...more: string[]) => cli(['select', path, ...more, '--out', out, '--json', '--quiet']);
+    const missing = await select('--safe');
+    expect(missing.code).toBe(2);
+    expect(missing.stderr).toContain('no column nsfw_tag');
+    expect(missing.stderr).toContain(
+      'shardsieve annotate METADATA --safety nsfwjs,laion-l14 --shards SHARDS',
+    );
+    await cli(['annotate', path, '--safety', `hashes,head:${first}`, '--shards', pool, '--quiet']);
+    const rows = [await columnsOf(path, '00000'), await columnsOf(path, '00001')];
+    const all = (name: string) => rows.flatMap((columns) => columns.get(name)!);
+    const safe = JSON.parse((await select('--safe')).stdout);
+    const tagged = all('nsfw_tag').filter((tag) => tag === 'UNLIKELY').length;
+    expect(tagged).toBeGreaterThan(0);
+    expect(safe).toMatchObject({ seen: 40, kept: tagged });
+    const bounded = JSON.parse((await select('--max-punsafe', '0.3')).stdout);
+    const below = all('punsafe').filter((p) => (p as number) <= Math.fround(0.3)).length;
+    expect(below).toBeGreaterThan(tagged);
+    expect(bounded.kept).toBe(below);
+    const list = join(folder, 'bad.txt');
+    const bad = all('member_sha256').slice(3, 5);
+    await writeFile(list, bad.join('\n'));
+    const blocked = await select('--block', `member_sha256:${list}`, '--max-punsafe', '1');
+    expect(JSON.parse(blocked.stdout).kept).toBe(38);
+    for (const hash of bad) expect(blocked.stdout + blocked.stderr).not.toContain(String(hash));
+  });
+});

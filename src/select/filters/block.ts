@@ -1,18 +1,21 @@
 import { UsageError } from '../../errors.ts';
-import { type BlockKind, type BlockList, parseBlockList } from '../../safety/blocklist.ts';
+import { BLOCK_KINDS, type BlockKind, type BlockList, parseBlockList } from '../../safety/blocklist.ts';
 import type { SelectEnv } from '../env.ts';
 import type { Pool } from '../pool.ts';
 import type { Batch, ColumnRequest } from '../scan.ts';
 import type { Params } from '../spec.ts';
 import { DROP, KEEP, type RowFilter, UNJUDGED } from '../types.ts';
 import { formatUid } from '../uids.ts';
+import { requireMade } from './safe.ts';
 
 /** The column that holds what a list names. */
-const COLUMN: { [Kind in keyof Params<'block'>]-?: ColumnRequest } = {
+const COLUMN: { [Kind in BlockKind]: ColumnRequest } = {
   sha256: { name: 'sha256', as: 'text' },
   url: { name: 'url', as: 'text' },
   domain: { name: 'url', as: 'text' },
   uid: { name: 'uid', as: 'uid' },
+  pdq: { name: 'pdq', as: 'text' },
+  member_sha256: { name: 'member_sha256', as: 'text' },
 };
 
 /**
@@ -23,12 +26,15 @@ export async function blockFilter(params: Params<'block'>, pool: Pool, env: Sele
   const { readFile } = env;
   if (readFile === undefined) throw new UsageError('block-lists cannot be read here');
   const lists: BlockList[] = [];
-  for (const [kind, path] of Object.entries(params)) {
+  const { pdq_distance: distance } = params;
+  for (const kind of BLOCK_KINDS) {
+    const path = params[kind];
     if (path === undefined) continue;
-    lists.push(parseBlockList(kind as BlockKind, await readFile(path), path));
+    if (kind === 'pdq' || kind === 'member_sha256') requireMade(pool, kind, 'hashes');
+    else pool.require(COLUMN[kind].name);
+    lists.push(parseBlockList(kind, await readFile(path), path, { distance }));
   }
-  const requests = lists.map(({ kind }) => COLUMN[kind as keyof Params<'block'>]);
-  for (const { name } of requests) pool.require(name);
+  const requests = lists.map(({ kind }) => COLUMN[kind]);
   return {
     kind: 'rows',
     requests,
