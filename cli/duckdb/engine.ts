@@ -1,24 +1,22 @@
 import { messageOf, UsageError } from '../../src/errors.ts';
 import type { WhereEngine } from '../../src/select/env.ts';
-import { type PoolFile, parquetScanner, type Scanner } from '../../src/select/scan.ts';
+import { pageScanner } from '../../src/select/page-scan.ts';
+import type { PoolFile, Scanner } from '../../src/select/scan.ts';
+import { nodePageTools } from '../io/pages.ts';
 import type { Opened } from './open.ts';
 
 export interface EngineOptions {
   /** Parquets, or folders of them, whose columns are added by uid. */
   joins?: readonly string[];
-  /** Pools of fewer rows are left to the neutral reader. Default: 100,000. */
-  smallest?: number;
   /** What DuckDB may hold, in MB. */
   memoryMb?: number;
   threads?: number;
 }
 
-const SMALLEST = 100_000;
-
 /**
- * DuckDB for one pool: a fast scanner, SQL predicates, joined columns. Give `scanner` to `openPool` and `where` to the
- * filters; `notes` then says what should be told of the joins. `close` when done. DuckDB's library is loaded when it
- * is first needed; where there is none for the platform, pools are read by the neutral reader.
+ * What Node reads one pool with: its columns by their pages, SQL predicates and joined columns by DuckDB. Give
+ * `scanner` to `openPool` and `where` to the filters; `notes` then says what should be told of the joins. `close` when
+ * done. DuckDB's library is loaded when it is first needed.
  */
 export interface Engine {
   scanner(files: readonly PoolFile[]): Promise<Scanner>;
@@ -28,7 +26,7 @@ export interface Engine {
 }
 
 export function createEngine(options: EngineOptions = {}): Engine {
-  const { joins = [], smallest = SMALLEST } = options;
+  const { joins = [] } = options;
   let opened: Promise<Opened> | undefined;
   const notes: string[] = [];
   const forFiles = (files: readonly PoolFile[]): Promise<Opened> => {
@@ -42,12 +40,7 @@ export function createEngine(options: EngineOptions = {}): Engine {
   return {
     notes,
     async scanner(files) {
-      if (joins.length === 0) {
-        const rows = files.reduce((sum, file) => sum + file.rows, 0);
-        // DuckDB takes a while to load, in which a small pool is read.
-        if (rows < smallest) return parquetScanner;
-        if (!(await load().then(Boolean, () => false))) return parquetScanner;
-      }
+      if (joins.length === 0) return pageScanner(nodePageTools());
       return (await forFiles(files)).scanner;
     },
     where: {

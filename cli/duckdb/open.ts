@@ -1,5 +1,6 @@
 /** Everything that loads DuckDB: imported by `engine.ts` when it is first needed. */
 import { CancelledError, UsageError } from '../../src/errors.ts';
+import { pageScanner } from '../../src/select/page-scan.ts';
 import {
   type Batch,
   type ColumnRequest,
@@ -10,11 +11,11 @@ import {
 } from '../../src/select/scan.ts';
 import type { Verdict } from '../../src/select/types.ts';
 import { pathIn } from '../io/folder.ts';
+import { nodePageTools } from '../io/pages.ts';
 import { type Database, openDatabase } from './database.ts';
 import type { EngineOptions } from './engine.ts';
 import { type Joined, joinTables, openJoins } from './joins.ts';
-import { duckdbScanner, type Source } from './scanner.ts';
-import { shapesOf } from './schema.ts';
+import { type Source, shapesOf } from './schema.ts';
 import { judgeWhere } from './where.ts';
 
 /** DuckDB opened for the files of one pool. */
@@ -36,7 +37,7 @@ export async function open(
   const database = await openDatabase([...paths.values()], { memoryMb, threads });
   try {
     const sources = await sourcesOf(paths, database);
-    const scanner = duckdbScanner(database, sources);
+    const scanner = pageScanner(nodePageTools());
     const joined = tables.length === 0 ? undefined : await joinTables(tables, files, scanner);
     return {
       files,

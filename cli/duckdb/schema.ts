@@ -15,6 +15,12 @@ export interface Shape {
   files: number[];
 }
 
+/** A file as DuckDB finds it. */
+export interface Source {
+  path: string;
+  shape: Shape;
+}
+
 /**
  * SQL for where a row comes from: the file's index in the list that is read in the high 32 bits of a BIGINT, its row
  * there in the low ones.

@@ -6,8 +6,7 @@ import type { Verdict } from '../../src/select/types.ts';
 import { quoteName, quoteText } from './database.ts';
 import { appendJoined, type Joined } from './joins.ts';
 import { asItem, checkPredicate, predicateError } from './predicate.ts';
-import type { Source } from './scanner.ts';
-import { hidesPlace, PLACE, PLACE_NAME, type Shape, VERDICT_NAME } from './schema.ts';
+import { hidesPlace, PLACE, PLACE_NAME, type Shape, type Source, VERDICT_NAME } from './schema.ts';
 import { chunks } from './stream.ts';
 import { booleans, integerPairs, isNull, validity } from './vectors.ts';
 

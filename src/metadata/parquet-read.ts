@@ -13,6 +13,7 @@ import {
 import { isShardsieveError, MetadataError, messageOf } from '../errors.ts';
 import type { Folder } from '../io/bytes.ts';
 import type { Column } from './columns.ts';
+import { type FlatColumn, flatColumn } from './parquet-flat.ts';
 
 /**
  * Reads parquets, Shardsieve's own and anybody's: snappy, gzip, zstd or uncompressed; strings plain or
@@ -60,6 +61,8 @@ export interface ParquetFile {
   columns: ParquetColumn[];
   /** Columns of one row group after another. Strings are given as bytes where `bytes` is set. */
   groups(columns: readonly string[], options?: { bytes?: boolean }): AsyncIterable<RowGroup>;
+  /** Where a column's pages lie, for readers of pages; `undefined` where its values are no plain ones. */
+  flat(column: string): FlatColumn | undefined;
 }
 
 export interface RowGroup {
@@ -95,6 +98,7 @@ export async function openParquet(folder: Folder, name: string): Promise<Parquet
         required: element.repetition_type === 'REQUIRED',
       };
     }),
+    flat: (column) => flatColumn(metadata, column),
     async *groups(columns, options = {}) {
       for (const column of columns) {
         if (!schema.children.some(({ element }) => element.name === column)) {

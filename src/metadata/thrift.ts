@@ -42,7 +42,12 @@ const MAX_DEPTH = 64;
 
 /** Reads one struct. Throws where the bytes are not one. */
 export function readThrift(bytes: Uint8Array): ThriftStruct {
-  let at = 0;
+  return readThriftAt(bytes, 0).value;
+}
+
+/** Reads the struct that begins at a place, and says where it ends. */
+export function readThriftAt(bytes: Uint8Array, start: number): { value: ThriftStruct; end: number } {
+  let at = start;
   const byte = (): number => {
     if (at >= bytes.length) throw new Error('the footer ends early');
     return bytes[at++];
@@ -111,7 +116,8 @@ export function readThrift(bytes: Uint8Array): ThriftStruct {
       fields.set(id, bool ? { kind: 'bool', value: type === TRUE } : value(type, depth));
     }
   };
-  return struct(0);
+  const root = struct(0);
+  return { value: root, end: at };
 }
 
 /** The bytes of a struct; what `readThrift` read comes out as it was. */

@@ -20,9 +20,9 @@ export async function writeParquets(
   instance.closeSync();
 }
 
-/** A pool read by DuckDB, however small it is, and what judges predicates over it. */
+/** A pool as Node reads it, and what judges predicates over it. */
 export async function duckdbPool(folders: string | string[], options: EngineOptions = {}) {
-  const engine = createEngine({ smallest: 0, ...options });
+  const engine = createEngine(options);
   const opened = [folders].flat().map((folder) => openFolder(folder, { readOnly: true }));
   const pool: Pool = await openPool(opened, { scanner: engine.scanner }).catch((error) => {
     engine.close();

@@ -133,6 +133,32 @@ def parquets(rng):
     }, indent=1) + "\n")
 
 
+def paged(rng):
+    """The same 400 rows in many small pages: a dictionary that overflows, so that its pages are followed by plain ones."""
+    folder = METADATA / "paged"
+    folder.mkdir(exist_ok=True)
+    n = 400
+    table = frame(rng, n, np.float64)
+    table["text"] = [None if i % 7 == 3 else f"caption {i % 90}" + " ñandú 猫" * (i % 5 == 0) for i in range(n)]
+    table["lang"] = [["en", "de", None][i % 3] for i in range(n)]
+    table["flag"] = pd.array([None if i % 11 == 0 else i % 2 == 0 for i in range(n)], "boolean")
+    table["count"] = pd.array([None if i % 13 == 5 else int(c) for i, c in enumerate(rng.integers(-2**60, 2**60, n))], "Int64")
+    table["narrow"] = pd.array(rng.integers(-2**31, 2**31, n), "Int32")
+    table["clip_l14_similarity_score"] = table["clip_l14_similarity_score"].where(np.arange(n) % 9 != 4)
+    columns = ["uid", "text", "lang", "flag", "count", "narrow", "clip_b32_similarity_score", "clip_l14_similarity_score"]
+    table = pa.Table.from_pandas(table[columns], preserve_index=False)
+    small = {"data_page_size": 700, "dictionary_pagesize_limit": 1500, "write_batch_size": 16, "row_group_size": 250}
+    for version in ["1.0", "2.0"]:
+        for codec in ["none", "snappy", "zstd", "gzip"]:
+            pq.write_table(table, folder / f"v{version[0]}-{codec}.parquet", compression=codec, data_page_version=version,
+                           write_statistics=False, **small)
+    # Encodings that are read by the neutral reader only.
+    delta = {"uid": "DELTA_BYTE_ARRAY", "text": "DELTA_LENGTH_BYTE_ARRAY", "count": "DELTA_BINARY_PACKED",
+             "clip_b32_similarity_score": "BYTE_STREAM_SPLIT"}
+    pq.write_table(table, folder / "encodings.parquet", use_dictionary=False, column_encoding=delta,
+                   write_statistics=False, **small)
+
+
 def npzs(rng):
     values = rng.normal(size=(3, 5))
     arrays = {"f2": values.astype(np.float16), "f4": values.astype(np.float32), "f8": values}
@@ -150,6 +176,7 @@ def main():
     subsets(np.random.default_rng(20240501))
     parquets(np.random.default_rng(20240502))
     npzs(np.random.default_rng(20240503))
+    paged(np.random.default_rng(20240504))
 
 
 if __name__ == "__main__":
