@@ -51,7 +51,17 @@ test('the packed command runs in an empty folder: help, the demo, the library', 
   expect(help.stdout).toContain('shardsieve');
   expect(help.stdout).toContain('filter');
   const demo = await run(process.execPath, [command, 'demo', '--quiet', '--json'], { cwd: project });
-  const summary = JSON.parse(demo.stdout) as { seen: number; scored: number };
+  const summary = JSON.parse(demo.stdout) as {
+    seen: number;
+    scored: number;
+    safe: { kept: number; total: number; dropped: { [head: string]: number } };
+  };
+  const { safe } = summary;
+  expect(Object.keys(safe.dropped)).toEqual(['demo_concepts', 'nsfwjs']);
+  for (const dropped of Object.values(safe.dropped)) {
+    expect(dropped).toBeGreaterThan(0);
+    expect(dropped).toBeLessThanOrEqual(safe.total - safe.kept);
+  }
   expect(summary.scored).toBeGreaterThan(300);
   expect(summary.scored).toBe(summary.seen);
   await writeFile(

@@ -25,10 +25,12 @@ export function demoCommand({ signal, done }: Context): Command {
         watcher.close(),
       );
       const seconds = (performance.now() - started) / 1000;
-      const { own, exchanged, paths, select, threshold } = totals;
+      const { own, exchanged, safe, paths, select, threshold } = totals;
       const width = Math.max(...Object.values(paths).map((path) => path.length));
       if (json) {
-        terminal.out(`${JSON.stringify({ ...filterSummary(totals, seconds), own, exchanged, paths })}\n`);
+        terminal.out(
+          `${JSON.stringify({ ...filterSummary(totals, seconds), own, exchanged, safe, paths })}\n`,
+        );
       } else {
         const kept = (group: { total: number; kept: number }): string =>
           `${count(group.kept)} of ${count(group.total)} kept (${percent(group.kept, group.total)})`;
@@ -41,10 +43,14 @@ export function demoCommand({ signal, done }: Context): Command {
             `  right captions      ${kept(own)}`,
             `  exchanged captions  ${kept(exchanged)}`,
             '',
+            `The safe subset has ${count(safe.kept)} of ${count(safe.total)}. Nothing here is unsafe, so flags stand for what is unwanted. Dropped:`,
+            ...Object.entries(safe.dropped).map(([head, n]) => `  by ${head.padEnd(16)} ${count(n)}`),
+            '',
             `Written in ${duration(seconds)}:`,
             `  ${paths.metadata.padEnd(width)}  scores and embeddings, as DataComp's tools read them`,
             `  ${paths.subset.padEnd(width)}  the uids that were kept`,
             `  ${paths.shards.padEnd(width)}  the kept samples as new shards`,
+            `  ${safe.out.padEnd(width)}  the uids of the safe subset`,
             '',
             'What each filter left:',
             ...funnelLines(select).map((line) => `  ${line}`),

@@ -1,4 +1,5 @@
 import { basename, dirname, join } from 'node:path';
+import { termsOf } from '../../src/annotate/punsafe.ts';
 import { inspectFolder } from '../../src/metadata/folder.ts';
 import { readColumns } from '../../src/metadata/parquet-read.ts';
 import type { FilterInput } from '../../src/select/spec.ts';
@@ -7,6 +8,7 @@ import { UidSet } from '../../src/subset/uid-set.ts';
 import { openFolder } from '../io/folder.ts';
 import { packageRoot } from '../package-root.ts';
 import { type FilterOptions, type FilterTotals, filterShards } from './filter.ts';
+import { selectSubset } from './select.ts';
 
 /** A third of the demo's captions belong to another picture; keeping this share is what drops them. */
 export const DEMO_FRACTION = 0.5;
@@ -20,6 +22,8 @@ export interface DemoTotals extends FilterTotals {
   /** Pairs whose caption is the picture's own, and pairs whose captions were exchanged, as the JSON says. */
   own: { total: number; kept: number };
   exchanged: { total: number; kept: number };
+  /** The safe subset, and how many drawings each classifier keeps out of it: some are kept out by several. */
+  safe: { out: string; total: number; kept: number; dropped: { [head: string]: number } };
 }
 
 /** The main job on the model and the shards that ship with the package. Throws what `filterShards` throws. */
@@ -31,6 +35,7 @@ export async function runDemo(
     shards: join(packageRoot(), 'demo', 'shards'),
     models: ['demo'],
     carry: ['json:exchanged'],
+    safety: ['nsfwjs', `concepts:${join(packageRoot(), 'demo', 'concepts.yaml')}`],
     filters: DEMO_FILTERS,
     fraction: options.fraction ?? DEMO_FRACTION,
   });
@@ -41,7 +46,9 @@ export async function runDemo(
   const own = { total: 0, kept: 0 };
   const exchanged = { total: 0, kept: 0 };
   const metadata = openFolder(folder, { readOnly: true });
-  for (const shard of (await inspectFolder(metadata)).shards) {
+  const { shards, run } = await inspectFolder(metadata);
+  const dropped: { [head: string]: number } = {};
+  for (const shard of shards) {
     const columns = await readColumns(metadata, `${shard}.parquet`);
     const column = (name: string) => columns.find((candidate) => candidate.name === name)?.values ?? [];
     const marks = column('exchanged');
@@ -51,6 +58,20 @@ export async function runDemo(
       group.total++;
       if (kept.count(String(uids[row])) > 0) group.kept++;
     }
+    for (const { name, ...entry } of Object.values(run?.groups ?? {})) {
+      const terms = termsOf(entry).map(({ columns: names, unsure }) => ({
+        unsure,
+        values: names.map(column),
+      }));
+      if (terms.length === 0) continue;
+      const isFlagged = (row: number) =>
+        terms.some(({ unsure, values }) => values.reduce((sum, of) => sum + Number(of[row]), 0) >= unsure);
+      dropped[String(name)] ??= 0;
+      for (let row = 0; row < uids.length; row++) if (isFlagged(row)) dropped[String(name)]++;
+    }
   }
-  return { ...totals, threshold: totals.select.steps.at(-1)!.found[0].threshold!, own, exchanged };
+  const out = join(options.out, 'safe.npy');
+  const { total, keptRows } = await selectSubset({ metadata: folder, filters: [{ safe: {} }], out });
+  const safe = { out, total, kept: keptRows, dropped };
+  return { ...totals, threshold: totals.select.steps.at(-1)!.found[0].threshold!, own, exchanged, safe };
 }

@@ -32,7 +32,7 @@ export function unsafeJson(terms: readonly UnsafeTerm[]): { unsafe?: Json } {
 }
 
 /** The terms of an entry; none where it does not count. */
-export function termsOf({ unsafe }: RunEntry): UnsafeTerm[] {
+export function termsOf({ unsafe }: { [field: string]: Json }): UnsafeTerm[] {
   if (!Array.isArray(unsafe)) return [];
   return unsafe.flatMap((term) => {
     if (typeof term !== 'object' || term === null || Array.isArray(term)) return [];

@@ -116,3 +116,28 @@ describe('safety columns made in the pass that scores', () => {
     expect(await results(out)).toEqual(await results(together));
   });
 });
+
+test('filter and the recipe that it prints make the same safe subset; a recipe annotates from its shards', async () => {
+  const head = specs.split(',').at(-1)!;
+  const [out, other] = [join(folder, 'filtered'), join(folder, 'by-recipe')];
+  const args = ['--model', 'demo', '--safety', head, '--max-punsafe', '0.3'];
+  const filtered = await cli(['filter', pool, ...args, '--out', out, '--quiet', '--json']);
+  expect(filtered.stderr).toBe('');
+  const { kept, dropped } = JSON.parse(filtered.stdout);
+  expect(kept).toBeGreaterThan(0);
+  expect(dropped).toBeGreaterThan(0);
+  const printed = await cli(['filter', pool, ...args, '--out', other, '--print-recipe']);
+  expect(printed.stdout).toContain(`- ${head}`);
+  expect(printed.stdout).toContain('max_punsafe: 0.3');
+  const recipe = join(folder, 'recipe.yaml');
+  await writeFile(recipe, `${printed.stdout}annotate: {safety: [hashes]}\n`);
+  const run = await cli(['run', recipe, '--quiet']);
+  expect(run.stderr).toBe('');
+  expect(await readFile(join(other, 'subset.npy'))).toEqual(await readFile(join(out, 'subset.npy')));
+  const made = JSON.parse(await readFile(join(other, 'metadata/run.json'), 'utf8'));
+  expect(Object.keys(made.groups)).toEqual(['safety:first', 'safety:hashes', 'safety:punsafe']);
+  await writeFile(recipe, `${printed.stdout}annotate: {safety: [hashs]}\n`);
+  const wrong = await cli(['run', recipe, '--quiet']);
+  expect(wrong.code).toBe(2);
+  expect(wrong.stderr).toContain('Did you mean hashes?');
+});
