@@ -113,7 +113,7 @@ Score once, select many times: filtered/metadata is what \`shardsieve select\` r
 function recipeOf(
   shards: string[],
   flags: FilterFlags,
-  { filters, join, strict, multiset }: FilterChoice,
+  { filters, join, strict, multiset, lid }: FilterChoice,
 ): Recipe {
   const paths = filterPaths(flags.out);
   const { model, slug, caption, uid, carry, embeddings, safety, fit, limit, sample, verifyInput } = flags;
@@ -135,6 +135,7 @@ function recipeOf(
       calibrate,
     },
     metadata: paths.metadata,
+    annotate: lid === undefined ? undefined : { lid },
     join: join === undefined ? undefined : [...join],
     filters: parseFilters(filters ?? []),
     strict,

@@ -1,4 +1,3 @@
-import { join } from 'node:path';
 import { Command } from 'commander';
 import { UsageError } from '../../src/errors.ts';
 import type { Part } from '../../src/io/part.ts';
@@ -10,7 +9,6 @@ import { filterPaths } from '../jobs/filter.ts';
 import { runRecipe } from '../jobs/recipe.ts';
 import { type StepTotals, tooManyFailed } from '../jobs/steps.ts';
 import { repeated, SHARED } from '../options.ts';
-import { packageRoot } from '../package-root.ts';
 import { printRecipe, readRecipe } from '../recipes/file.ts';
 import { duration } from '../ui/format.ts';
 import { scoreLines, scoreSummary, selectLines, selectSummary } from '../ui/report.ts';
@@ -65,7 +63,7 @@ Examples:
 Paths are relative to where the command runs. Editors check a recipe against recipes/recipe.schema.json.`,
     )
     .action(async (file: string, flags: RunFlags) => {
-      const recipe = withFlags(await readRecipe(fileOf(file)), flags);
+      const recipe = withFlags(await readRecipe(file), flags);
       const terminal = openTerminal({ quiet: flags.quiet ?? false });
       if (flags.printRecipe) {
         terminal.out(printRecipe(recipe));
@@ -127,11 +125,6 @@ Paths are relative to where the command runs. Editors check a recipe against rec
         terminal.out(`${lines.join('\n')}\n`);
       }
     });
-}
-
-/** A name without folder and ending is that of a recipe in the package. */
-function fileOf(recipe: string): string {
-  return /^[a-z0-9_-]+$/.test(recipe) ? join(packageRoot(), 'recipes', `${recipe}.yaml`) : recipe;
 }
 
 function withFlags(recipe: Recipe, { shards, metadata, out, subset }: RunFlags): Recipe {

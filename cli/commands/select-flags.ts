@@ -2,6 +2,7 @@ import { type Command, InvalidArgumentError, Option } from 'commander';
 import { UsageError } from '../../src/errors.ts';
 import { BLOCK_KINDS } from '../../src/safety/blocklist.ts';
 import { PDQ_DISTANCE } from '../../src/safety/pdq/index.ts';
+import { takesBound } from '../../src/select/presets.ts';
 import { type FilterInput, PRESETS, type PresetName } from '../../src/select/spec.ts';
 import type { FilterChoice } from '../jobs/select.ts';
 import { finite, repeated, SHARED, wholeNumber } from '../options.ts';
@@ -107,6 +108,15 @@ export async function selectionOf(flags: SelectFlags): Promise<FilterChoice> {
       hint: 'Name the score with --column, or add --preset clip_score',
     });
   }
+  for (const name of ['centroids', 'targets'] as const) {
+    if (preset !== undefined || flags[name] === undefined) continue;
+    throw new UsageError(`--${name} is of a preset`, { hint: 'In a --filter, files stand within it' });
+  }
+  if (of === 'rest' && fraction === undefined) {
+    throw new UsageError('--of is of --fraction', {
+      hint: 'In a --filter, it stands within it: {score: {…, of: rest}}',
+    });
+  }
   if (preset !== undefined) filters.push(presetOf(preset, flags));
   for (const text of flags.filter ?? []) filters.push(parseYaml(text) as FilterInput);
   const isBound = threshold !== undefined || fraction !== undefined;
@@ -134,15 +144,11 @@ export async function selectionOf(flags: SelectFlags): Promise<FilterChoice> {
   };
 }
 
-/** Presets that are a bound on a score, and so need one. */
-function takesBound(preset: PresetName): boolean {
-  return ['clip_score', 'image_based_intersect_clip_score', 'negcliploss', 'negcliploss_normsim'].includes(
-    preset,
-  );
-}
-
 function presetOf(name: PresetName, flags: SelectFlags): FilterInput {
   const { arch, centroids, targets } = flags;
-  const { threshold, fraction } = takesBound(name) ? flags : {};
-  return { preset: { name, arch, threshold, fraction, centroids, targets } };
+  const { threshold, fraction, of } = takesBound(name) ? flags : {};
+  // Of the pool by default, as in DataComp; a recipe need not say so.
+  return {
+    preset: { name, arch, threshold, fraction, of: of === 'rest' ? of : undefined, centroids, targets },
+  };
 }

@@ -50,9 +50,19 @@ Filters apply in this order: the recipe's, --block, --where, --preset, --filter,
       const choice = await selectionOf(flags);
       const terminal = openTerminal({ quiet: flags.quiet ?? false });
       if (flags.printRecipe) {
-        const { filters, join, strict, multiset } = choice;
+        const { filters, join, strict, multiset, lid } = choice;
         const repeats = multiset ? 'keep' : 'drop';
-        terminal.out(printRecipe({ metadata, join, filters, strict, repeats, subset: out }));
+        terminal.out(
+          printRecipe({
+            metadata,
+            ...(lid === undefined ? {} : { annotate: { lid } }),
+            join,
+            filters,
+            strict,
+            repeats,
+            subset: out,
+          }),
+        );
         return done(EXIT.done);
       }
       if (out === undefined && !dryRun)

@@ -54,8 +54,9 @@ export function stepsOf(options: RecipeOptions): Steps {
       ...(named >= 0 ? { slugs: specs.slice(0, named + 1).map(({ slug }) => slug!) } : {}),
     };
   }
-  if (recipe.annotate) {
-    const { lang, lid, safety } = recipe.annotate;
+  const { lang, lid, safety } = recipe.annotate ?? {};
+  // `lid` alone says by which model languages are told while selecting.
+  if (recipe.annotate && (lang !== undefined || safety !== undefined || !filters)) {
     const folders = [need(metadata, 'metadata', 'annotating')].flat();
     steps.annotate = folders.map((folder) => ({
       metadata: folder,
@@ -71,7 +72,7 @@ export function stepsOf(options: RecipeOptions): Steps {
   }
   if (filters) {
     steps.select = {
-      ...{ filters, strict, onProgress, signal, lid: recipe.annotate?.lid },
+      ...{ filters, strict, onProgress, signal, lid },
       ...(join === undefined ? {} : { join: [join].flat() }),
       metadata: need(metadata, 'metadata', 'selecting'),
       multiset: recipe.repeats === 'keep',

@@ -99,7 +99,7 @@ async function otherLid(pool: Pool, lid: LidChoice | undefined): Promise<string[
 
 /** Writes the subset and what says how it was made, where it is to be written. */
 async function write(
-  { out, join, strict = false, multiset = false }: SelectOptions,
+  { out, join, lid, strict = false, multiset = false }: SelectOptions,
   filters: Filter[],
   pool: Pool,
   uids: Uids,
@@ -114,6 +114,7 @@ async function write(
   const record = encodeRecord({
     shardsieve: VERSION,
     recipe: {
+      ...(lid === undefined ? {} : { annotate: { lid } }),
       ...(join === undefined ? {} : { join }),
       ...{ filters, strict, repeats: multiset ? 'keep' : 'drop' },
     },

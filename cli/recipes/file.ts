@@ -1,17 +1,34 @@
-import { readFile } from 'node:fs/promises';
+import { readdir, readFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import { parseDocument, stringify } from 'yaml';
 import { messageOf, UsageError } from '../../src/errors.ts';
 import { parseRecipe, type Recipe } from '../../src/run/recipe.ts';
+import { guess } from '../../src/select/nearest.ts';
+import { packageRoot } from '../package-root.ts';
 
 /** More text than any recipe has; YAML's aliases could make much of it. */
 const MAX_BYTES = 1 << 20;
 
-/** Reads a recipe, YAML or JSON. Throws `UsageError` naming file, line and field. */
-export async function readRecipe(path: string): Promise<Recipe> {
+/**
+ * Reads a recipe, YAML or JSON; a name without folder and ending is that of a recipe in the package. Throws
+ * `UsageError` naming file, line and field.
+ */
+export async function readRecipe(recipe: string): Promise<Recipe> {
+  const ready = join(packageRoot(), 'recipes');
+  const isName = /^[a-z0-9_-]+$/.test(recipe);
+  const path = isName ? join(ready, `${recipe}.yaml`) : recipe;
   let text: string;
   try {
     text = await readFile(path, 'utf8');
   } catch (cause) {
+    if (isName) {
+      const files = (await readdir(ready)).filter((name) => name.endsWith('.yaml')).sort();
+      const names = files.map((name) => name.replace(/\.yaml$/, ''));
+      throw new UsageError(`no recipe called ${recipe} comes with the package`, {
+        hint: `${guess(recipe, names)}There is ${names.join(', ')}; a file is named with its ending, or as ./${recipe}`,
+        cause,
+      });
+    }
     throw new UsageError(`the recipe cannot be read: ${messageOf(cause)}`, { file: path, cause });
   }
   if (text.length > MAX_BYTES) throw new UsageError(`a recipe of ${text.length} characters`, { file: path });

@@ -1,5 +1,4 @@
 import { z } from 'zod';
-import { UsageError } from '../errors.ts';
 import type { SelectEnv } from './env.ts';
 import { balanceFilter } from './filters/balance.ts';
 import { blockFilter } from './filters/block.ts';
@@ -14,13 +13,14 @@ import { languageFilter } from './filters/language.ts';
 import { lengthFilter, sizeFilter } from './filters/rows.ts';
 import { safeFilter } from './filters/safe.ts';
 import { scoreFilter } from './filters/score.ts';
+import { subsetFilter } from './filters/subset.ts';
 import { textBasedFilter } from './filters/text-based.ts';
 import { uniqueFilter } from './filters/unique.ts';
 import { whereFilter } from './filters/where.ts';
 import { parseFilters } from './parse.ts';
 import type { Pool } from './pool.ts';
 import { presetFilters } from './presets.ts';
-import { FILTERS, type Filter } from './spec.ts';
+import { FILTERS, type Filter, type LeafFilter } from './spec.ts';
 import type { PoolFilter, RowFilter } from './types.ts';
 
 /** Filters bound to a pool: columns chosen, types checked, nothing read yet. */
@@ -40,11 +40,13 @@ export async function compile(filter: Filter, pool: Pool, env: SelectEnv): Promi
     const parts = await compileAll(parseFilters(presetFilters(filter.preset)), pool, env);
     return { kind: 'sequence', label: filter.preset.name, parts };
   }
-  for (const kind of ['all', 'any', 'sequence'] as const) {
-    if (!(kind in filter)) continue;
-    const parts = await compileAll((filter as { [name: string]: Filter[] })[kind], pool, env);
+  const several = async (kind: 'all' | 'any' | 'sequence', filters: readonly Filter[]): Promise<Plan> => {
+    const parts = await compileAll(filters, pool, env);
     return { kind, label: `${kind} of ${parts.map(({ label }) => label).join(', ')}`, parts };
-  }
+  };
+  if ('all' in filter) return several('all', filter.all);
+  if ('any' in filter) return several('any', filter.any);
+  if ('sequence' in filter) return several('sequence', filter.sequence);
   return { kind: 'leaf', label: labelOf(filter), filter: await leaf(filter, pool, env) };
 }
 
@@ -54,7 +56,7 @@ async function compileAll(filters: readonly Filter[], pool: Pool, env: SelectEnv
   return plans;
 }
 
-async function leaf(filter: Filter, pool: Pool, env: SelectEnv): Promise<RowFilter | PoolFilter> {
+async function leaf(filter: LeafFilter, pool: Pool, env: SelectEnv): Promise<RowFilter | PoolFilter> {
   if ('score' in filter) return scoreFilter(filter.score, pool);
   if ('language' in filter) return languageFilter(filter.language, pool, env);
   if ('caption' in filter) return needing(pool, 'text', () => lengthFilter(filter.caption));
@@ -79,7 +81,7 @@ async function leaf(filter: Filter, pool: Pool, env: SelectEnv): Promise<RowFilt
   if ('normsim' in filter) return normSimFilter(filter.normsim, pool, env);
   if ('near_duplicates' in filter) return nearDuplicatesFilter(filter.near_duplicates, pool, env);
   if ('cap' in filter) return capFilter(filter.cap, pool);
-  throw new UsageError(`the filter ${Object.keys(filter)[0]} is not there yet`);
+  return needing(pool, 'uid', () => subsetFilter(filter.subset, env));
 }
 
 function needing<T>(pool: Pool, column: string, make: () => T): T {

@@ -141,12 +141,15 @@ async function judge(plan: Plan, rest: RowMask, context: Context, found: Found[]
       return { keep, unjudged: unjudged.andNot(keep) };
     }
     case 'sequence': {
-      const keep = rest.clone();
+      const left = rest.clone();
+      // What the parts keep each by itself: of the whole pool, where they judge all of it.
+      const keep = new RowMask(pool.rows, true);
       const unjudged = new RowMask(pool.rows);
       const parts: Step[] = [];
       for (const part of plan.parts) {
-        const came = keep.clone();
-        const { step, verdict } = await take(part, keep, context);
+        const came = left.clone();
+        const { step, verdict } = await take(part, left, context);
+        keep.and(verdict.keep);
         unjudged.or(came.and(verdict.unjudged));
         found.push(...step.found);
         parts.push(step);

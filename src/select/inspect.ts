@@ -12,7 +12,11 @@ function* flatten(
     else {
       const [[name, params]] = Object.entries(filter) as [string, unknown][];
       if (Array.isArray(params)) yield* flatten(params as Filter[]);
-      else yield [name, typeof params === 'string' ? {} : (params as { [field: string]: unknown })];
+      else
+        yield [
+          name,
+          typeof params === 'string' ? { [name]: params } : (params as { [field: string]: unknown }),
+        ];
     }
   }
 }
@@ -37,6 +41,7 @@ const FILES: { [name: string]: readonly string[] } = {
   image_based: ['centroids', 'targets'],
   normsim: ['targets'],
   near_duplicates: ['centroids'],
+  subset: ['subset'],
 };
 
 /** The files that filters name, so that one that is missing is told before hours of scoring. */

@@ -39,18 +39,26 @@ export function parseFilter(filter: unknown, path: string): Filter {
   if (name === 'all' || name === 'any' || name === 'sequence') {
     return { [name]: parseFilters(checked as unknown[], place) } as Filter;
   }
-  checkBound(name, checked, place);
+  checkEither(name, checked, place);
   // A preset that lacks its bound or a file is told here, not after hours of scoring.
   if (name === 'preset') parseFilters(presetFilters(checked as PresetParams), place);
   return { [name]: checked } as Filter;
 }
 
-/** Filters that sort rows by a number need one bound, a threshold or a fraction, and not both. */
-function checkBound(name: string, params: unknown, place: string): void {
-  if (!['score', 'negcliploss', 'normsim'].includes(name)) return;
-  const { threshold, fraction } = params as { threshold?: number; fraction?: number };
-  if ((threshold === undefined) === (fraction === undefined)) {
-    throw new UsageError(`${place}: give either a threshold or a fraction`);
+/** Filters that need one of two fields, and not both: those that sort rows by a number need a bound, say. */
+const EITHER: { [name: string]: readonly [string, string] } = {
+  score: ['threshold', 'fraction'],
+  negcliploss: ['threshold', 'fraction'],
+  normsim: ['threshold', 'fraction'],
+  near_duplicates: ['clusters', 'centroids'],
+};
+
+function checkEither(name: string, params: unknown, place: string): void {
+  if (EITHER[name] === undefined) return;
+  const [one, other] = EITHER[name];
+  const given = params as { [field: string]: unknown };
+  if ((given[one] === undefined) === (given[other] === undefined)) {
+    throw new UsageError(`${place}: give either ${one} or ${other}`);
   }
 }
 
@@ -64,6 +72,15 @@ export function check<Schema extends z.ZodType>(
   if (result.success) return result.data;
   const problems = result.error.issues.map((issue) => {
     const at = [path, ...issue.path.map(String)].join('.');
+    if (issue.code === 'invalid_value') {
+      const choices = issue.values.map(String);
+      const given = issue.path.reduce<unknown>(
+        (inside, key) => (inside as { [key: PropertyKey]: unknown } | undefined)?.[key],
+        value,
+      );
+      const told = given === undefined ? 'it is missing' : `not ${String(given)}`;
+      return `${at} must be one of ${choices.join(', ')}; ${told}. ${guess(String(given), choices)}`.trim();
+    }
     if (issue.code !== 'unrecognized_keys' || !('shape' in schema) || issue.path.length > 0) {
       return `${at}: ${issue.message}`;
     }

@@ -1,13 +1,43 @@
 import { UsageError } from '../errors.ts';
 import { scoreColumn } from '../metadata/columns.ts';
-import type { FilterInput, PresetParams } from './spec.ts';
+import type { FilterInput, PresetName, PresetParams } from './spec.ts';
+
+const BOUND = ['threshold', 'fraction', 'of'] as const;
+const FILES = ['centroids', 'targets'] as const;
+
+/** What each preset takes beside its name. */
+const TAKES: { [name in PresetName]: readonly Exclude<keyof PresetParams, 'name'>[] } = {
+  no_filter: [],
+  basic_filter: [],
+  clip_score: ['arch', ...BOUND],
+  laion2b: [],
+  text_based: [],
+  image_based: FILES,
+  image_based_intersect_clip_score: ['arch', ...BOUND, ...FILES],
+  safe: [],
+  negcliploss: ['arch', ...BOUND],
+  negcliploss_normsim: ['arch', 'fraction', 'of', 'targets'],
+};
+
+/** Presets that end with a bound on a score. */
+export function takesBound(name: PresetName): boolean {
+  return TAKES[name].includes('fraction');
+}
 
 /**
  * DataComp's baselines as filters (mlfoundations/datacomp, `baselines/apply_filter.py`), and the methods of
- * arXiv 2405.19547. Throws `UsageError` where a preset lacks what it needs. Each is the conjunction of its filters; `docs/filters.md` names what decides who is in.
+ * arXiv 2405.19547. Each is the conjunction of its filters; `docs/filters.md` names what decides who is in. Throws
+ * `UsageError` where a preset lacks what it needs, or is given what it would not heed.
  */
 export function presetFilters(preset: PresetParams): FilterInput[] {
-  const { name, arch } = preset;
+  const { name, arch, of } = preset;
+  const takes: readonly string[] = TAKES[name];
+  for (const [field, value] of Object.entries(preset)) {
+    if (value === undefined || field === 'name' || takes.includes(field)) continue;
+    throw new UsageError(`preset ${name} takes no ${field}`, {
+      hint: takes.length === 0 ? 'It has nothing to set' : `It takes ${takes.join(', ')}`,
+    });
+  }
   switch (name) {
     case 'no_filter':
       return [];
@@ -38,7 +68,7 @@ export function presetFilters(preset: PresetParams): FilterInput[] {
       // The authors' own fractions for the medium scale: 30% by the loss, then 20% of the pool by the norm.
       return [
         { negcliploss: { slug: arch, fraction: 0.3 } },
-        { normsim: { slug: arch, targets: fileOf(preset, 'targets'), fraction: preset.fraction ?? 0.2 } },
+        { normsim: { slug: arch, targets: fileOf(preset, 'targets'), fraction: preset.fraction ?? 0.2, of } },
       ];
   }
 }
@@ -63,13 +93,18 @@ function scoreOf(arch: string): string {
   return /^clip_.*_similarity_score$/.test(arch) ? arch : scoreColumn(arch);
 }
 
-function boundOf({ name, threshold, fraction }: PresetParams): { threshold?: number; fraction?: number } {
+function boundOf({
+  name,
+  threshold,
+  fraction,
+  of,
+}: PresetParams): Pick<PresetParams, (typeof BOUND)[number]> {
   if ((threshold === undefined) === (fraction === undefined)) {
     throw new UsageError(`preset ${name} needs a threshold or a fraction`, {
       hint: 'Add --threshold 0.28 or --fraction 0.3',
     });
   }
-  return threshold === undefined ? { fraction } : { threshold };
+  return threshold === undefined ? { fraction, of } : { threshold };
 }
 
 function fileOf(preset: PresetParams, what: 'centroids' | 'targets'): string {

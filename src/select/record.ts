@@ -11,7 +11,13 @@ import type { Filter } from './spec.ts';
 export interface SubsetRecord {
   shardsieve: string;
   /** What a recipe would say of the selection, every parameter, defaults included. */
-  recipe: { join?: readonly string[]; filters: readonly Filter[]; strict: boolean; repeats: 'keep' | 'drop' };
+  recipe: {
+    annotate?: { lid: string };
+    join?: readonly string[];
+    filters: readonly Filter[];
+    strict: boolean;
+    repeats: 'keep' | 'drop';
+  };
   input: { rows: number; files: number; fingerprint: string };
   steps: readonly Step[];
   /** `rows = kept + the sum of what each step dropped or could not judge`. */

@@ -192,6 +192,7 @@ const preset = z
     arch: z.string().min(1).optional().describe('b32, l14 or any slug'),
     threshold: number.optional(),
     fraction: share.optional(),
+    of: z.enum(['pool', 'rest']).optional().describe('what the fraction is of; default: pool'),
     centroids: path.optional(),
     targets: path.optional(),
   })
@@ -202,10 +203,11 @@ export type LeafName = keyof typeof leaf;
 export type Params<Name extends LeafName> = z.output<(typeof leaf)[Name]>;
 export type PresetParams = z.output<typeof preset>;
 
-type Leaf = { [Name in LeafName]: { [Key in Name]: Params<Name> } }[LeafName];
+/** A filter that holds no others. */
+export type LeafFilter = { [Name in LeafName]: { [Key in Name]: Params<Name> } }[LeafName];
 /** A filter, checked and with its defaults. */
 export type Filter =
-  | Leaf
+  | LeafFilter
   | { preset: PresetParams }
   | { all: Filter[] }
   | { any: Filter[] }

@@ -55,7 +55,11 @@ describe('the recipes of the package', () => {
       const { filters, repeats } = await readRecipe(join(ROOT, 'recipes', name));
       const base = name.replace('.yaml', '');
       if (!baselines.includes(base)) continue;
-      const preset = presetFilters({ name: base as PresetName, ...files, ...bound[base] });
+      const preset = presetFilters({
+        name: base as PresetName,
+        ...(base.startsWith('image_based') ? files : {}),
+        ...bound[base],
+      });
       expect(filters, name).toEqual(parseFilters(preset));
       expect(repeats, name).toBe('keep');
     }
@@ -67,6 +71,21 @@ describe('the recipes of the package', () => {
     const result = await cli(['run', 'no_filter', '--metadata', metadata, '--subset', subset]);
     expect(result.stdout).toContain('20 of 20 rows kept');
     expect(result.code).toBe(0);
+    const selected = await cli([
+      'select',
+      metadata,
+      '--recipe',
+      'no_filter',
+      '--out',
+      join(folder, 'same.npy'),
+    ]);
+    expect(selected.code).toBe(0);
+    expect(await readFile(join(folder, 'same.npy'))).toEqual(await readFile(subset));
+    const mistyped = await cli(['run', 'nofilter', '--metadata', metadata, '--subset', subset]);
+    expect(mistyped.code).toBe(2);
+    expect(mistyped.stderr).toMatch(
+      /no recipe called nofilter.*Did you mean no_filter\? There is basic_filter/,
+    );
   });
 });
 
@@ -85,6 +104,16 @@ describe('a recipe of one’s own', () => {
     const bytes = async (out: string) =>
       new Map([...(await filesOf(out))].filter(([name]) => !name.endsWith('_stats.json')));
     expect(await bytes(second)).toEqual(await bytes(first));
+  });
+
+  test('keeps the language model that was asked for, also where it adds no column', async () => {
+    const model = join(folder, 'lid.ftz');
+    const flags = ['--preset', 'basic_filter', '--lid', model, '--out'];
+    const printed = await cli(['select', metadata, ...flags, join(folder, 'lid.npy'), '--print-recipe']);
+    expect(printed.stdout).toContain(`lid: ${model}`);
+    const result = await cli(['run', await recipe('lid', printed.stdout)]);
+    // The model is missing, which is found out while selecting: nothing was to be added to the metadata.
+    expect(result.stderr).toMatch(/language model cannot be read.*lid\.ftz/);
   });
 
   test('the record beside the subset says what was done, the same on every run', async () => {
@@ -176,6 +205,17 @@ describe('what is wrong with a recipe is said with file and place', () => {
       await expect(readRecipe(path)).rejects.toThrow(UsageError);
     }
     expect(result.stderr).not.toMatch(/\n\s+at /);
+  });
+
+  test.each<[string[], RegExp]>([
+    [['--preset', 'basic_filter', '--arch', 'b32'], /preset basic_filter takes no arch/],
+    [['--preset', 'clip_score', '--fraction', '0.3', '--targets', 'x.npy'], /clip_score takes no targets/],
+    [['--fraction', '0.3', '--centroids', 'x.npy'], /--centroids is of a preset/],
+    [['--preset', 'basic_filter', '--of', 'rest'], /--of is of --fraction/],
+  ])('a flag that would not be heeded is refused: %j', async (flags, message) => {
+    const result = await cli(['select', metadata, ...flags, '--dry-run']);
+    expect(result.code).toBe(2);
+    expect(result.stderr).toMatch(message);
   });
 
   test('a file that a filter names is missed before anything is scored', async () => {

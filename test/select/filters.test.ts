@@ -2,8 +2,10 @@ import { describe, expect, it, test } from 'vitest';
 import { MetadataError, UsageError } from '../../src/errors.ts';
 import { Entries } from '../../src/select/entries.ts';
 import type { SelectEnv } from '../../src/select/env.ts';
+import { writeSubset } from '../../src/subset/npy.ts';
 import { fixtureJson } from '../helpers/fixtures.ts';
 import { foreignFolder, keptBy } from '../helpers/foreign.ts';
+import { MemoryFolder } from '../helpers/memory-folder.ts';
 import { makeUid } from '../helpers/tables.ts';
 
 const files = (content: { [path: string]: string }): SelectEnv => ({
@@ -64,6 +66,12 @@ describe('filters together', () => {
     // Place 4 of 8 is 0.5, place 2 of 4 odd ones is 0.4; both stay, with all above.
     expect((await keptBy(pool, [odd, half('pool')])).kept).toEqual([1, 3]);
     expect((await keptBy(pool, [odd, half('rest')])).kept).toEqual([1, 3, 5]);
+    const preset = (of?: 'rest') => ({ preset: { name: 'clip_score', arch: 'x', fraction: 0.5, of } });
+    const { kept, steps } = await keptBy(pool, [odd, preset()]);
+    expect(kept).toEqual([1, 3]);
+    // What a preset keeps alone is of the pool, as of a filter.
+    expect(steps[1]).toMatchObject({ before: 4, after: 2, alone: 5 });
+    expect((await keptBy(pool, [odd, preset('rest')])).kept).toEqual([1, 3, 5]);
   });
 });
 
@@ -167,6 +175,23 @@ describe('duplicates, caps, balance', () => {
   });
 });
 
+describe('a subset', () => {
+  test('keeps the rows whose uid it has, repeats or not', async () => {
+    const uid = [1, 2, 1, 3, 4].map(makeUid);
+    const folder = foreignFolder({ a: { uid } });
+    const subset = new MemoryFolder('subsets');
+    const uids = BigUint64Array.from([4n, 1n, 1n, 9n].flatMap((n) => [0n, n + 1n]));
+    await writeSubset(subset, 's.npy', uids, { multiset: true });
+    const env: SelectEnv = { readFile: async (path) => (await subset.read(path))! };
+    const { kept, steps } = await keptBy(folder, [{ subset: 's.npy' }], { env });
+    expect(kept).toEqual([1, 1, 4]);
+    expect(steps[0].found).toEqual([{ uids: 3 }]);
+    expect((await keptBy(folder, [{ not: { subset: 's.npy' } }], { env })).kept).toEqual([2, 3]);
+    const text = files({ t: 'no subset' });
+    await expect(keptBy(folder, [{ subset: 't' }], { env: text })).rejects.toThrow(/not a subset.*file t/);
+  });
+});
+
 describe('block-lists', () => {
   const folder = foreignFolder({
     a: {
@@ -196,11 +221,21 @@ describe('what is asked wrongly', () => {
   it.each<[unknown, RegExp]>([
     [{ scor: {} }, /filters\[0\]: no filter is called scor\. Did you mean score\?/],
     [{ score: { fracton: 0.3 } }, /filters\[0\]\.score has no fracton\. Did you mean fraction\?/],
-    [{ score: { fraction: 0.3, threshold: 1 } }, /either a threshold or a fraction/],
+    [{ score: { fraction: 0.3, threshold: 1 } }, /either threshold or fraction/],
     [{ all: [] }, /filters\[0\]\.all: /],
     [{ any: [{ not: { size: { min_side: 'x' } } }] }, /filters\[0\]\.any\[0\]\.not\.size\.min_side/],
     [{ score: {}, size: {} }, /an object of one field/],
-    [{ preset: 'basic' }, /filters\[0\]\.preset\.name/],
+    [
+      { preset: 'clipscore' },
+      /filters\[0\]\.preset\.name must be one of no_filter, .*Did you mean clip_score\?/,
+    ],
+    [{ preset: {} }, /filters\[0\]\.preset\.name must be one of .*it is missing/],
+    [{ preset: { name: 'basic_filter', threshold: 0.3 } }, /basic_filter takes no threshold.*nothing to set/],
+    [
+      { preset: { name: 'negcliploss_normsim', threshold: 0.3, targets: 't' } },
+      /takes no threshold.*fraction/,
+    ],
+    [{ near_duplicates: { epsilon: 0.1 } }, /near_duplicates: give either clusters or centroids/],
     [{ preset: 'clip_score' }, /preset clip_score needs a threshold or a fraction/],
     [{ preset: 'image_based' }, /needs --centroids FILE/],
     [{ size: {} }, /no column original_width.*There is clip_b32/],

@@ -126,8 +126,8 @@ describe('refusals', () => {
     new MemoryFolder('o', { [name]: fixtureFolder('metadata/odd').files.get(name)! });
 
   it.each<[SelectOptions, RegExp]>([
-    [{}, /either a threshold or a fraction/],
-    [{ threshold: 0.1, fraction: 0.1 }, /either a threshold or a fraction/],
+    [{}, /either threshold or fraction/],
+    [{ threshold: 0.1, fraction: 0.1 }, /either threshold or fraction/],
     [{ fraction: 0 }, /above 0 and at most 1, not 0/],
     [{ fraction: 1.01 }, /not 1.01/],
     [{ fraction: Number.NaN }, /not NaN/],

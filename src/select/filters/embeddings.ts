@@ -65,9 +65,6 @@ export function nearDuplicatesFilter(
   env: SelectEnv,
 ): PoolFilter {
   const { clusters, epsilon, keep: which, seed } = params;
-  if ((clusters === undefined) === (params.centroids === undefined)) {
-    throw new UsageError('near_duplicates: give either clusters or centroids');
-  }
   return embeddingFilter(pool, env, params.slug, async ({ files, matmul, work }, { rest, onProgress }) => {
     const only = rest;
     // Training is by far the longer half.
