@@ -13,14 +13,23 @@ import { textTower } from '../towers/text.ts';
 import { Weights } from '../towers/weights.ts';
 import { isQuantised } from './layers.ts';
 
-/** Least and greatest value of each channel of a layer's input, float32 `[in]`. */
+/** Least and greatest value of each channel of a layer's input, `[in]`. */
 export interface ChannelRange {
   readonly min: Float32Array;
   readonly max: Float32Array;
 }
 
+/** What was seen of a layer's input, channel by channel. */
+export interface Seen extends ChannelRange {
+  /** Tokens seen. */
+  tokens: number;
+  /** Over the tokens. */
+  readonly sum: Float64Array;
+  readonly squares: Float64Array;
+}
+
 /** By the layer's name. */
-export type Ranges = ReadonlyMap<string, ChannelRange>;
+export type Ranges = ReadonlyMap<string, Seen>;
 
 export interface CalibrationInput {
   /** Preprocessed pictures, each `[3, S, S]`. */
@@ -42,7 +51,7 @@ export async function calibrate(
     throw new ModelError('there is no picture, or no caption, to calibrate the model with');
   }
   const weights = new Weights(await readSafetensors(file));
-  const ranges = new Map<string, ChannelRange>();
+  const ranges = new Map<string, Seen>();
   const side = config.vision.imageSize;
   await withSession(sessions, imageTower(config, weights, observed, sessions.location), async (session) => {
     for (let start = 0; start < input.pixels.length; start += BATCH) {
@@ -68,20 +77,21 @@ export async function calibrate(
   return ranges;
 }
 
-const LEAST = 'least:';
-const GREATEST = 'greatest:';
+/** Outputs beside the embedding: what is reduced how, over the tokens, for each layer. */
+const REDUCED = { min: 'ReduceMin', max: 'ReduceMax', sum: 'ReduceSum', squares: 'ReduceSumSquare' } as const;
+type Kind = keyof typeof REDUCED;
+const outputName = (kind: Kind | 'tokens', layer: string) => `${kind}:${layer}`;
 
-/** A layer in float32 whose input's ranges are outputs of the graph. */
+/** A layer in float32 whose input is looked at. */
 const observed: Linear = (graph, x, layer) => {
   if (isQuantised(layer)) {
     const width = layer.weight.shape[1];
-    for (const [prefix, op] of [
-      [LEAST, 'ReduceMin'],
-      [GREATEST, 'ReduceMax'],
-    ]) {
+    for (const [kind, op] of Object.entries(REDUCED) as [Kind, string][]) {
       const reduced = graph.node(op, [x, graph.ints([0])], { keepdims: 0 });
-      graph.output(`${prefix}${layer.name}`, reduced, 'float32', [width]);
+      graph.output(outputName(kind, layer.name), reduced, 'float32', [width]);
     }
+    const tokens = graph.node('Shape', [x], { start: 0, end: 1 });
+    graph.output(outputName('tokens', layer.name), tokens, 'int64', [1]);
   }
   return fp32Linear(graph, x, layer);
 };
@@ -99,25 +109,36 @@ async function withSession(
   }
 }
 
-function merge(ranges: Map<string, ChannelRange>, answers: Record<string, Tensor>): void {
-  for (const [output, { data }] of Object.entries(answers)) {
-    if (!output.startsWith(LEAST)) continue;
-    const name = output.slice(LEAST.length);
-    const most = answers[`${GREATEST}${name}`].data;
-    const range = ranges.get(name) ?? {
-      min: new Float32Array(data.length).fill(Number.POSITIVE_INFINITY),
-      max: new Float32Array(data.length).fill(Number.NEGATIVE_INFINITY),
+function merge(seen: Map<string, Seen>, answers: Record<string, Tensor>): void {
+  const prefix = outputName('tokens', '');
+  for (const [output, tokens] of Object.entries(answers)) {
+    if (!output.startsWith(prefix)) continue;
+    const name = output.slice(prefix.length);
+    const [min, max, sum, squares] = (['min', 'max', 'sum', 'squares'] as const).map(
+      (kind) => answers[outputName(kind, name)].data,
+    );
+    const width = min.length;
+    const so = seen.get(name) ?? {
+      tokens: 0,
+      min: new Float32Array(width).fill(Number.POSITIVE_INFINITY),
+      max: new Float32Array(width).fill(Number.NEGATIVE_INFINITY),
+      sum: new Float64Array(width),
+      squares: new Float64Array(width),
     };
-    for (let j = 0; j < data.length; j++) {
-      const [low, high] = [Number(data[j]), Number(most[j])];
-      if (!Number.isFinite(low) || !Number.isFinite(high)) {
+    so.tokens += Number(tokens.data[0]);
+    for (let j = 0; j < width; j++) {
+      const square = Number(squares[j]);
+      // One value that is no number, or too large, makes this sum so.
+      if (!Number.isFinite(square)) {
         throw new ModelError('a layer gives values that are no finite numbers, so it cannot be quantised', {
           tensor: name,
         });
       }
-      range.min[j] = Math.min(range.min[j], low);
-      range.max[j] = Math.max(range.max[j], high);
+      so.min[j] = Math.min(so.min[j], Number(min[j]));
+      so.max[j] = Math.max(so.max[j], Number(max[j]));
+      so.sum[j] += Number(sum[j]);
+      so.squares[j] += square;
     }
-    ranges.set(name, range);
+    seen.set(name, so);
   }
 }

@@ -9,7 +9,7 @@ import {
 import type { InputScale } from './scales.ts';
 
 /** Changes with anything that changes the bytes: an older file is not read, but made again. */
-export const QUANTISER_VERSION = 1;
+export const QUANTISER_VERSION = 2;
 const MARK = 'shardsieve_int8';
 
 /** A layer's tensors; see `QuantisedMatrix`. */

@@ -25,12 +25,20 @@ export function isQuantised({ transposed }: LinearLayer): boolean {
   return transposed;
 }
 
+/** The layer that reads the patches' pixels. */
+export const PATCHES = 'visual.conv1';
+
 export const isOutProjection = (name: string): boolean => name.endsWith('.attn.out_proj');
 export const isMlpOutput = (name: string): boolean => name.endsWith('.mlp.c_proj');
 
 /** The block's name, where the layer reads what attention made of `v`. */
 export function blockOfOutProjection(name: string): string | undefined {
   return isOutProjection(name) ? name.slice(0, -'.attn.out_proj'.length) : undefined;
+}
+
+/** The block's name, where the layer makes `v`. */
+export function blockOfValue(name: string): string | undefined {
+  return /^(.+)\.attn\.in_proj\.v$/.exec(name)?.[1];
 }
 
 /** The norm that a layer reads from, `undefined` where it reads from something else. */

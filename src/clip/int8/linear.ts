@@ -5,6 +5,7 @@ import type { QuantisedPrecision } from '../precision.ts';
 import { fp32Linear, type Linear, type LinearLayer } from '../towers/linear.ts';
 import { type QuantisedFile, tensorNames } from './file.ts';
 import { isMlpOutput, isOutProjection, isQuantised } from './layers.ts';
+import { type InputScale, spread } from './scales.ts';
 import { LEAST_ACTIVATION } from './shift.ts';
 
 /** Divisors of a token stay above this: a token of zeros is divided by it, and stays one. */
@@ -21,7 +22,14 @@ export function int8Linear(file: QuantisedFile, precision: QuantisedPrecision): 
     const parts = partsOf(file, layer);
     if (precision === 'int8-accurate' && isMlpOutput(layer.name)) return shifted(graph, x, parts);
     if (precision === 'int8-accurate' && isOutProjection(layer.name)) return symmetric(graph, x, parts);
-    const { scale, zero } = parts.input;
+    const { scale, zero, colours } = parts.input;
+    if (colours !== undefined) {
+      const [, width] = layer.weight.shape;
+      const constant = (name: string, values: readonly number[]) =>
+        graph.floats(`${layer.name}.${name}`, [width], spread(values, width));
+      x = graph.node('Sub', [x, constant('shift', colours.shift)]);
+      x = graph.node('Div', [x, constant('factor', colours.factor)]);
+    }
     const known = quantised.get(graph) ?? new Map<string, Value>();
     quantised.set(graph, known);
     // Query, key and value read one input.
@@ -33,7 +41,7 @@ export function int8Linear(file: QuantisedFile, precision: QuantisedPrecision): 
 }
 
 interface Parts {
-  input: { scale: number; zero: number };
+  input: InputScale;
   weight: StoredRef;
   scale: StoredRef;
   bias: StoredRef;

@@ -1,8 +1,10 @@
-/** What is done to each tensor when a checkpoint is quantised: decided from weights and ranges, before anything is written. */
+/** What is done to each tensor when a checkpoint is quantised: decided before anything is written. */
 import type { LinearLayer } from '../towers/linear.ts';
 import type { Ranges } from './calibrate.ts';
-import { blockOfOutProjection, normOf } from './layers.ts';
-import { type Equaliser, equalise, equalised, type InputScale, inputScale } from './scales.ts';
+import { type Equaliser, equalise, equalised, type Reader } from './equalise.ts';
+import { blockOfOutProjection, blockOfValue, isMlpOutput, normOf, PATCHES } from './layers.ts';
+import { type InputScale, inputScale, spread } from './scales.ts';
+import { LEAST_ACTIVATION } from './shift.ts';
 
 export interface LayerPlan {
   readonly layer: LinearLayer;
@@ -20,55 +22,50 @@ export interface QuantisePlan {
 }
 
 /**
- * Layers that read a norm, or what attention makes of `v`, get their input equalised; the norm, or `v`, absorbs it. What
- * comes out of GELU cannot be moved through it, nor can pixels.
- *
- * `columnMax`: of a layer's weight `[out, in]`, the largest absolute value of each input channel.
+ * Layers that read a norm, or what attention makes of `v`, may get their input equalised; the norm, or `v`, absorbs it.
+ * What comes out of GELU cannot be moved through it. Pixels are turned into bytes by `pixels`. `read` gives a layer's
+ * weight, `[out, in]`.
  */
 export async function planQuantising(
   layers: readonly LinearLayer[],
   ranges: Ranges,
-  columnMax: (layer: LinearLayer) => Promise<Float32Array>,
+  pixels: Required<InputScale>,
+  read: (layer: LinearLayer) => Promise<Float32Array>,
 ): Promise<QuantisePlan> {
+  const sourceOf = ({ name }: LinearLayer) => normOf(name) ?? blockOfOutProjection(name);
   // The last block's query sees the pooled tokens only: what a norm ranges over is what all of its readers see.
-  const readers = new Map<string, LinearLayer[]>();
+  const groups = new Map<string, LinearLayer[]>();
   for (const layer of layers) {
-    const source = normOf(layer.name) ?? blockOfOutProjection(layer.name);
-    if (source !== undefined) readers.set(source, [...(readers.get(source) ?? []), layer]);
+    const source = sourceOf(layer);
+    if (source !== undefined) groups.set(source, [...(groups.get(source) ?? []), layer]);
   }
   const changes = new Map<string, Equaliser>();
-  for (const [source, group] of readers) {
-    const seen = group.map(({ name }) => ranges.get(name)!);
-    const weightMax: Float32Array[] = [];
-    for (const layer of group) weightMax.push(await columnMax(layer));
-    const range = {
-      min: fold(
-        seen.map(({ min }) => min),
-        Math.min,
-      ),
-      max: fold(
-        seen.map(({ max }) => max),
-        Math.max,
-      ),
-    };
-    changes.set(source, equalise(range, fold(weightMax, Math.max)));
+  for (const [source, group] of groups) {
+    const readers: Reader[] = [];
+    for (const layer of group) readers.push({ weight: await read(layer), seen: ranges.get(layer.name)! });
+    const change = equalise(readers);
+    if (change !== undefined) changes.set(source, change);
   }
   return {
     layers: layers.map((layer) => {
-      const before = changes.get(normOf(layer.name) ?? blockOfOutProjection(layer.name) ?? '');
-      const range = ranges.get(layer.name)!;
-      const value = /^(.+)\.attn\.in_proj\.v$/.exec(layer.name);
+      if (layer.name === PATCHES) {
+        const [, width] = layer.weight.shape;
+        const { shift, factor } = pixels.colours;
+        const before = { shift: spread(shift, width), factor: spread(factor, width) };
+        return { layer, before, after: undefined, input: pixels };
+      }
+      const before = changes.get(sourceOf(layer) ?? '');
+      const seen = ranges.get(layer.name)!;
       return {
         layer,
         before,
-        after: value === null ? undefined : changes.get(value[1]),
-        input: inputScale(before === undefined ? range : equalised(range, before)),
+        after: changes.get(blockOfValue(layer.name) ?? ''),
+        input: inputScale(
+          before === undefined ? seen : equalised(seen, before),
+          isMlpOutput(layer.name) ? LEAST_ACTIVATION : undefined,
+        ),
       };
     }),
     norms: new Map([...changes].filter(([name]) => /\.ln_[12]$/.test(name))),
   };
-}
-
-function fold(rows: readonly Float32Array[], pick: (a: number, b: number) => number): Float32Array {
-  return rows.reduce((a, b) => a.map((value, j) => pick(value, b[j])));
 }

@@ -8,6 +8,23 @@ import type { ChannelRange } from './calibrate.ts';
 export interface InputScale {
   readonly scale: number;
   readonly zero: number;
+  /** For pixels: what each colour's `x` is before that, `(x − shift) / factor`, where nothing else makes it so. */
+  readonly colours?: { readonly shift: readonly number[]; readonly factor: readonly number[] };
+}
+
+/**
+ * Pixels become the very bytes that they were before they were normalised: nothing is lost. `mean` and `std` are the
+ * preprocess's, of values from 0 to 1.
+ */
+export function pixelScale(mean: readonly number[], std: readonly number[]): Required<InputScale> {
+  const shift = mean.map((value, c) => Math.fround(-value / std[c]));
+  const factor = std.map((value) => Math.fround(1 / (255 * value)));
+  return { scale: 1, zero: 0, colours: { shift, factor } };
+}
+
+/** One value a colour, spread over a patch's `[3, P, P]`. */
+export function spread(colours: readonly number[], width: number): Float32Array {
+  return Float32Array.from({ length: width }, (_, j) => colours[Math.floor((3 * j) / width)]);
 }
 
 /** Bits kept behind the leading one: steps of 3%, which cost a twentieth of a bit where a range is rounded up. */
@@ -20,7 +37,7 @@ export function coarseUp(x: number): number {
 }
 
 /** The middle of a range, to an eighth or so of its half. */
-function coarseMiddle(min: number, max: number): number {
+export function coarseMiddle(min: number, max: number): number {
   const half = (max - min) / 2;
   if (half < TINY) return Math.fround((min + max) / 2);
   const step = 2 ** (Math.floor(Math.log2(half)) - 2);
@@ -28,67 +45,25 @@ function coarseMiddle(min: number, max: number): number {
 }
 
 /** What is smaller than this is taken for zero: scales made of it would be no normal float32. */
-const TINY = 1e-30;
+export const TINY = 1e-30;
 
 /**
- * The scale of a layer's input, one for all of it. Zero is always within the range: the zero point must be a byte.
- * An input that is always zero gets a scale of 1.
+ * What other pictures may have beyond the calibration's, as a share of its range, at each end. A value that is cut costs
+ * its sample far more than a wider step costs all of them: on the demo's held-out pairs, the least cosine to fp32 is
+ * .99973 without and .99991 with it, the mean error 9% larger.
  */
-export function inputScale({ min, max }: ChannelRange): InputScale {
+const MARGIN = 0.1;
+
+/**
+ * The scale of a layer's input, one for all of it. Zero is always within the range: the zero point must be a byte. An
+ * input that is always zero gets a scale of 1. `least`: nothing is ever smaller.
+ */
+export function inputScale({ min, max }: ChannelRange, least = Number.NEGATIVE_INFINITY): InputScale {
   const low = min.reduce((a, b) => Math.min(a, b), 0);
   const high = max.reduce((a, b) => Math.max(a, b), 0);
-  if (high - low < TINY) return { scale: 1, zero: 0 };
-  const scale = coarseUp((high - low) / 255);
-  return { scale, zero: Math.min(255, Math.max(0, Math.round(-low / scale))) };
-}
-
-/** A change of variables in each channel: what was `x` becomes `(x − shift) / factor`. */
-export interface Equaliser {
-  readonly shift: Float32Array;
-  /** Powers of two, so that nothing is lost by them. */
-  readonly factor: Float32Array;
-}
-
-/** Factors stay within this: a channel that is nearly always zero is not blown up. */
-const MOST = 2 ** 8;
-
-/**
- * Moves what is hard to quantise in a layer's input (channels of very unlike size, or far from zero) into its weights,
- * where each column has a scale of its own: the middle of each channel's range becomes zero, and channels are divided
- * by `√(half range / largest weight)`, as SmoothQuant has it (arXiv 2211.10438, with α = 0.5; the shift is Outlier
- * Suppression+'s, arXiv 2304.09145). Trained towers have channels ten or a hundred times larger than the others.
- *
- * `weightMax`: of each input channel the largest absolute weight that it meets.
- */
-export function equalise({ min, max }: ChannelRange, weightMax: Float32Array): Equaliser {
-  const width = min.length;
-  const shift = new Float32Array(width);
-  const logs = new Float64Array(width);
-  let sum = 0;
-  let live = 0;
-  for (let j = 0; j < width; j++) {
-    shift[j] = coarseMiddle(min[j], max[j]);
-    const half = Math.max(max[j] - shift[j], shift[j] - min[j]);
-    if (half < TINY || weightMax[j] < TINY) {
-      logs[j] = Number.NaN;
-      continue;
-    }
-    logs[j] = (Math.log2(half) - Math.log2(weightMax[j])) / 2;
-    sum += logs[j];
-    live++;
-  }
-  // Only their ratios matter; around 1 no bias or weight leaves float32's comfortable range.
-  const middle = live === 0 ? 0 : sum / live;
-  const factor = Float32Array.from(logs, (log) =>
-    Number.isNaN(log) ? 1 : Math.min(MOST, Math.max(1 / MOST, 2 ** Math.round(log - middle))),
-  );
-  return { shift, factor };
-}
-
-/** The ranges of a layer's input after the change of variables. */
-export function equalised({ min, max }: ChannelRange, { shift, factor }: Equaliser): ChannelRange {
-  return {
-    min: min.map((value, j) => (value - shift[j]) / factor[j]),
-    max: max.map((value, j) => (value - shift[j]) / factor[j]),
-  };
+  const room = MARGIN * (high - low);
+  if (room < TINY) return { scale: 1, zero: 0 };
+  const floor = Math.max(low - room, least);
+  const scale = coarseUp((high + room - floor) / 255);
+  return { scale, zero: Math.min(255, Math.max(0, Math.round(-floor / scale))) };
 }

@@ -2,6 +2,7 @@
  * A quantised checkpoint as one safetensors file, which holds all that its graphs need: the quantised layers, and the
  * other tensors as they were, but for norms that took up a change of variables.
  */
+import { parsePreprocess } from '../../image/preprocess-config.ts';
 import type { Sink } from '../../io/bytes.ts';
 import type { StoredRef, WeightRef } from '../../onnx/graph.ts';
 import { type RangedBytes, readSafetensors } from '../../onnx/safetensors.ts';
@@ -12,9 +13,10 @@ import type { LinearLayer } from '../towers/linear.ts';
 import { Weights } from '../towers/weights.ts';
 import type { Ranges } from './calibrate.ts';
 import { encodeMetadata, tensorNames } from './file.ts';
-import { isMlpOutput, quantisedLayers } from './layers.ts';
+import { isMlpOutput, PATCHES, quantisedLayers } from './layers.ts';
 import { quantiseMatrix } from './matrix.ts';
 import { type LayerPlan, planQuantising } from './plan.ts';
+import { pixelScale } from './scales.ts';
 import { LEAST_ACTIVATION } from './shift.ts';
 
 /** Bytes copied at a time. */
@@ -35,9 +37,8 @@ export async function writeQuantised(
   const layers = quantisedLayers(config, weights);
   const floats = async ({ offset, length, dtype }: WeightRef) =>
     widen(await file.slice(offset, offset + length), dtype);
-  const plan = await planQuantising(layers, ranges, async ({ weight }) =>
-    largestOfColumns(await floats(weight), weight.shape[1]),
-  );
+  const { mean, std } = parsePreprocess(config.preprocess, config.vision.imageSize);
+  const plan = await planQuantising(layers, ranges, pixelScale(mean, std), ({ weight }) => floats(weight));
 
   const pieces: { shape: TensorShape; bytes: () => AsyncIterable<Uint8Array> }[] = [];
   const replaced = replacedTensors(layers);
@@ -71,10 +72,7 @@ export async function writeQuantised(
   for (const { bytes } of pieces) for await (const chunk of bytes()) await sink.write(chunk);
 }
 
-function layerPieces(
-  { layer, before, after }: LayerPlan,
-  floats: (weight: WeightRef) => Promise<Float32Array>,
-) {
+function layerPieces({ layer, ...options }: LayerPlan, floats: (weight: WeightRef) => Promise<Float32Array>) {
   const [outs, width] = layer.weight.shape;
   const names = tensorNames(layer.name);
   const perColumn = (name: string): TensorShape => ({ name, dtype: 'F32', shape: [outs], length: 4 * outs });
@@ -85,7 +83,8 @@ function layerPieces(
       shape: { name: names.weight, dtype: 'I8', shape: [width, outs], length: width * outs } as TensorShape,
       async *bytes() {
         const bias = layer.bias === undefined ? undefined : await floats(layer.bias);
-        made = quantiseMatrix(layer.name, await floats(layer.weight), bias, width, { before, after });
+        const isPatch = layer.name === PATCHES;
+        made = quantiseMatrix(layer.name, await floats(layer.weight), bias, width, { ...options, isPatch });
         yield new Uint8Array(made.weight.buffer);
         // The bytes are the large part, and are written now.
         made = { ...made, weight: new Int8Array(0) };
@@ -113,14 +112,6 @@ function replacedTensors(layers: readonly LinearLayer[]): Set<string> {
     if (bias !== undefined) names.add(base(bias));
   }
   return names;
-}
-
-function largestOfColumns(weight: Float32Array, width: number): Float32Array {
-  const most = new Float32Array(width);
-  for (let start = 0; start < weight.length; start += width) {
-    for (let j = 0; j < width; j++) most[j] = Math.max(most[j], Math.abs(weight[start + j]));
-  }
-  return most;
 }
 
 async function* copied(file: RangedBytes, offset: number, length: number): AsyncIterable<Uint8Array> {
