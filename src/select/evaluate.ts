@@ -16,7 +16,10 @@ export interface Step {
   after: number;
   /** Rows before that could not be judged; kept out. */
   unjudged: number;
-  /** Rows of the whole pool that it says to keep; for a filter of `of: rest` and the like, of those it saw. */
+  /**
+   * Rows of the whole pool that it says to keep; of those it saw, for a filter of `of: rest` and the like, and (unless
+   * `complete`) for one of captions after others in sequence.
+   */
   alone: number;
   /** What fractions became, and the like: of this filter and the filters in it. */
   found: Found[];
@@ -34,13 +37,16 @@ export interface Outcome {
 export interface EvaluateOptions {
   /** A row that cannot be judged is an error. */
   strict?: boolean;
+  /** Each filter sees the whole pool, so that all of `alone` and `overlap` is of it. Costs reading captions in vain. */
+  complete?: boolean;
   signal?: AbortSignal;
   onProgress?: (progress: { step: string; share: number }) => void;
 }
 
 /**
  * Applies filters in order. What judges rows one by one (thresholds, captions, sizes, languages) is answered for
- * all filters in one reading of the columns they need; the others run in their turn.
+ * all filters in one reading of the columns they need; the others run in their turn. Captions cost more than all other
+ * columns: in a sequence that begins with other filters, they are read in their turn, for the rows that are left.
  *
  * In `all` and `any` every part sees the rows that came in; in `sequence`, as at the top, each sees what the one
  * before left. `all` does not judge a row that no part drops and some part cannot judge; `any`, one that no part
@@ -55,7 +61,10 @@ export async function evaluate(
   const once = env.languages === undefined ? env : { ...env, languages: askedOnce(env.languages) };
   const plans: Plan[] = [];
   for (const filter of filters) plans.push(await compile(filter, pool, once));
-  const context: Context = { pool, options, rows: await judgeRows(pool, plans.flatMap(rowFilters), options) };
+  const filtersOfRows = plans.flatMap(rowFilters);
+  const late = options.complete ? [] : lateFilters(plans);
+  const early = filtersOfRows.filter((filter) => !late.includes(filter));
+  const context: Context = { pool, options, late, rows: await judgeRows(pool, early, options) };
   const kept = new RowMask(pool.rows, true);
   const steps: Step[] = [];
   const alone: RowMask[] = [];
@@ -72,6 +81,8 @@ interface Context {
   options: EvaluateOptions;
   /** The answers of row filters, which do not depend on what came before. */
   rows: Map<RowFilter, Verdict>;
+  /** Row filters that are answered when the first of them has its turn, for the rows that are left then. */
+  late: readonly RowFilter[];
 }
 
 /** Applies one filter to the rows that are left, and says what it did. */
@@ -104,6 +115,10 @@ async function judge(plan: Plan, rest: RowMask, context: Context, found: Found[]
       const { filter, label } = plan;
       if (filter.kind === 'rows') {
         if (filter.found) found.push(filter.found);
+        if (!context.rows.has(filter)) {
+          const answers = await judgeRows(pool, context.late, options, rest);
+          for (const [one, verdict] of answers) context.rows.set(one, verdict);
+        }
         return context.rows.get(filter)!;
       }
       if (options.signal?.aborted) throw new CancelledError();
@@ -164,11 +179,31 @@ function rowFilters(plan: Plan): RowFilter[] {
   return plan.kind === 'not' ? rowFilters(plan.part) : plan.parts.flatMap(rowFilters);
 }
 
-/** Answers all row filters in one scan. */
+/**
+ * Row filters of captions that only see what others left: those in sequences (of sequences), where the rows that are
+ * left only become fewer, after a filter that reads no captions. In `all`, `any` and `not` every part sees all rows.
+ */
+function lateFilters(plans: readonly Plan[]): RowFilter[] {
+  const steps = plans.flatMap(stepsOf);
+  const readers = steps.flatMap((step) => (step !== undefined && readsText(step) ? [step] : []));
+  return readers[0] === steps[0] ? [] : readers;
+}
+
+/** The filters of a sequence in order; `undefined` for what is not a row filter by itself. */
+function stepsOf(plan: Plan): (RowFilter | undefined)[] {
+  if (plan.kind === 'sequence') return plan.parts.flatMap(stepsOf);
+  return [plan.kind === 'leaf' && plan.filter.kind === 'rows' ? plan.filter : undefined];
+}
+
+const readsText = ({ requests }: RowFilter) =>
+  requests.some(({ name, as }) => as === 'text' && name === 'text');
+
+/** Answers row filters in one scan; where `only` is given, for its rows. */
 async function judgeRows(
   pool: Pool,
   filters: readonly RowFilter[],
   { signal, onProgress }: EvaluateOptions,
+  only?: RowMask,
 ): Promise<Map<RowFilter, Verdict>> {
   const answers = new Map<RowFilter, Verdict>(
     filters.map((filter) => [filter, { keep: new RowMask(pool.rows), unjudged: new RowMask(pool.rows) }]),
@@ -178,7 +213,7 @@ async function judgeRows(
   for (const request of filters.flatMap((filter) => filter.requests)) {
     requests.set(`${request.as}:${request.name}`, request);
   }
-  for await (const batch of pool.scan([...requests.values()], { signal })) {
+  for await (const batch of pool.scan([...requests.values()], { signal, only })) {
     const verdicts = new Uint8Array(batch.rows);
     for (const [filter, { keep, unjudged }] of answers) {
       verdicts.fill(0);
@@ -188,7 +223,17 @@ async function judgeRows(
         else if (verdicts[row] === UNJUDGED) unjudged.set(batch.start + row);
       }
     }
-    onProgress?.({ step: 'reading columns', share: (batch.start + batch.rows) / pool.rows });
+    onProgress?.({
+      step: only === undefined ? 'reading columns' : 'reading captions',
+      share: (batch.start + batch.rows) / pool.rows,
+    });
+  }
+  // Values of other rows may be anything.
+  if (only !== undefined) {
+    for (const { keep, unjudged } of answers.values()) {
+      keep.and(only);
+      unjudged.and(only);
+    }
   }
   return answers;
 }

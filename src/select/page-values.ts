@@ -80,17 +80,6 @@ function filled(present: Uint8Array, row: number, rows: number): number {
   return count;
 }
 
-/** Calls `use` with each row that is not null and its value's place in the page's values. */
-function each({ page, row, rows, first, at }: Run, use: (to: number, value: number) => void): void {
-  const { present, indexes } = page;
-  let value = first;
-  for (let i = 0; i < rows; i++) {
-    if (present !== undefined && present[row + i] === 0) continue;
-    use(at + i, indexes === undefined ? value : indexes[value]);
-    value++;
-  }
-}
-
 /** What `make` makes of a page's values, once for each dictionary. */
 function perValues<T>(make: (page: Page) => T): (page: Page) => T {
   let last: { values: Uint8Array; made: T } | undefined;
@@ -113,10 +102,12 @@ function numbers(cursor: Cursor, type: FlatColumn['type']): Reader {
         into.set(values.subarray(run.first, run.first + run.rows), run.at);
         continue;
       }
-      if (present !== undefined) into.fill(Number.NaN, run.at, run.at + run.rows);
-      each(run, (to, value) => {
-        into[to] = values[value];
-      });
+      let value = run.first;
+      for (let i = 0; i < run.rows; i++) {
+        const isThere = present === undefined || present[run.row + i] === 1;
+        into[run.at + i] = isThere ? values[indexes === undefined ? value : indexes[value]] : Number.NaN;
+        if (isThere) value++;
+      }
     }
     return into;
   };
@@ -212,21 +203,23 @@ function texts(cursor: Cursor, ascii: Ascii): Reader {
     const into = new Array<string | null>(rows).fill(null);
     for (const run of cursor.runs(rows)) {
       const { bytes, starts, gap, whole, known } = located(run.page);
-      each(run, (to, value) => {
-        if (!isWanted(to)) return;
-        const before = known?.[value];
-        if (before !== undefined) {
-          into[to] = before;
-          return;
+      const { present, indexes } = run.page;
+      for (let i = 0, next = run.first; i < run.rows; i++) {
+        if (present !== undefined && present[run.row + i] === 0) continue;
+        const value = indexes === undefined ? next : indexes[next];
+        next++;
+        if (!isWanted(run.at + i)) continue;
+        let text = known?.[value];
+        if (text === undefined) {
+          const start = starts[value];
+          const end = starts[value + 1] - gap;
+          text = isAscii(bytes, start, end)
+            ? whole.substring(start, end)
+            : UTF8.decode(bytes.subarray(start, end));
+          if (known !== undefined) known[value] = text;
         }
-        const start = starts[value];
-        const end = starts[value + 1] - gap;
-        const text = isAscii(bytes, start, end)
-          ? whole.substring(start, end)
-          : UTF8.decode(bytes.subarray(start, end));
-        if (known !== undefined) known[value] = text;
-        into[to] = text;
-      });
+        into[run.at + i] = text;
+      }
     }
     return into;
   };
@@ -242,11 +235,14 @@ function flags(cursor: Cursor): Reader {
   return (rows) => {
     const into = new Array<boolean | null>(rows).fill(null);
     for (const run of cursor.runs(rows)) {
-      const { values } = run.page;
+      const { values, present, indexes } = run.page;
       if (values.length * 8 < entriesOf(run.page)) throw new Error('a page ends early');
-      each(run, (to, value) => {
-        into[to] = ((values[value >>> 3] >>> (value & 7)) & 1) === 1;
-      });
+      for (let i = 0, next = run.first; i < run.rows; i++) {
+        if (present !== undefined && present[run.row + i] === 0) continue;
+        const value = indexes === undefined ? next : indexes[next];
+        into[run.at + i] = ((values[value >>> 3] >>> (value & 7)) & 1) === 1;
+        next++;
+      }
     }
     return into;
   };

@@ -44,7 +44,10 @@ export async function selectSubset(folders: readonly Folder[], options: SelectOp
 
 /** `selectSubset` from an opened pool. */
 export async function selectFrom(pool: Pool, options: SelectOptions): Promise<Selection> {
-  const { kept, ...outcome } = await evaluate(pool, options.filters, options.env ?? {}, options);
+  const { kept, ...outcome } = await evaluate(pool, options.filters, options.env ?? {}, {
+    complete: options.explain,
+    ...options,
+  });
   const uids = sortUids(await keptUids(pool, kept, options.signal));
   const distinct = countDistinct(uids);
   const rows = uids.length / 2;
