@@ -11,7 +11,11 @@ export interface EngineOptions {
   /** What DuckDB may hold, in MB. */
   memoryMb?: number;
   threads?: number;
+  /** Whether a second thread reads and decompresses columns. Default: for a million rows or more. */
+  pageThread?: boolean;
 }
+
+const MANY_ROWS = 1_000_000;
 
 /**
  * What Node reads one pool with: its columns by their pages, SQL predicates and joined columns by DuckDB. Give
@@ -28,10 +32,16 @@ export interface Engine {
 export function createEngine(options: EngineOptions = {}): Engine {
   const { joins = [] } = options;
   let opened: Promise<Opened> | undefined;
+  let tools: ReturnType<typeof nodePageTools> | undefined;
   const notes: string[] = [];
+  const scannerFor = (files: readonly PoolFile[]): Scanner => {
+    const rows = files.reduce((sum, file) => sum + file.rows, 0);
+    tools ??= nodePageTools({ thread: options.pageThread ?? rows >= MANY_ROWS });
+    return pageScanner(tools);
+  };
   const forFiles = (files: readonly PoolFile[]): Promise<Opened> => {
     opened ??= load().then(async ({ open }) => {
-      const made = await open(files, options);
+      const made = await open(files, scannerFor(files), options);
       notes.push(...made.notes);
       return made;
     });
@@ -40,7 +50,7 @@ export function createEngine(options: EngineOptions = {}): Engine {
   return {
     notes,
     async scanner(files) {
-      if (joins.length === 0) return pageScanner(nodePageTools());
+      if (joins.length === 0) return scannerFor(files);
       return (await forFiles(files)).scanner;
     },
     where: {
@@ -53,6 +63,8 @@ export function createEngine(options: EngineOptions = {}): Engine {
     close() {
       opened?.then(({ close }) => close()).catch(() => undefined);
       opened = undefined;
+      tools?.close();
+      tools = undefined;
     },
   };
 }

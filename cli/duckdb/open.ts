@@ -1,6 +1,5 @@
 /** Everything that loads DuckDB: imported by `engine.ts` when it is first needed. */
 import { CancelledError, UsageError } from '../../src/errors.ts';
-import { pageScanner } from '../../src/select/page-scan.ts';
 import {
   type Batch,
   type ColumnRequest,
@@ -11,7 +10,6 @@ import {
 } from '../../src/select/scan.ts';
 import type { Verdict } from '../../src/select/types.ts';
 import { pathIn } from '../io/folder.ts';
-import { nodePageTools } from '../io/pages.ts';
 import { type Database, openDatabase } from './database.ts';
 import type { EngineOptions } from './engine.ts';
 import { type Joined, joinTables, openJoins } from './joins.ts';
@@ -30,6 +28,7 @@ export interface Opened {
 
 export async function open(
   files: readonly PoolFile[],
+  scanner: Scanner,
   { joins = [], memoryMb, threads }: EngineOptions,
 ): Promise<Opened> {
   const tables = await openJoins(joins);
@@ -37,7 +36,6 @@ export async function open(
   const database = await openDatabase([...paths.values()], { memoryMb, threads });
   try {
     const sources = await sourcesOf(paths, database);
-    const scanner = pageScanner(nodePageTools());
     const joined = tables.length === 0 ? undefined : await joinTables(tables, files, scanner);
     return {
       files,

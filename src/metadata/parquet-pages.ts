@@ -30,7 +30,7 @@ export interface Page {
 const HEADER = { type: 1, size: 2, compressed: 3, data: 5, dictionary: 7, dataV2: 8 };
 const TYPE = { data: 0, dictionary: 2, dataV2: 3 };
 /** What RLE, which only flags are in, chooses from: false and true, a bit each. */
-const FLAGS = { values: Uint8Array.of(0b10), entries: 2 };
+const flags = () => ({ values: Uint8Array.of(0b10), entries: 2 });
 const PLAIN = 0;
 const PLAIN_DICTIONARY = 2;
 const RLE = 3;
@@ -124,7 +124,7 @@ function valuesOf(
   if (encoding === PLAIN) return { values, entries: 0, indexes: undefined };
   const isDictionary = encoding === PLAIN_DICTIONARY || encoding === RLE_DICTIONARY;
   if (!isDictionary && encoding !== RLE) throw unsupported(encoding);
-  const of = isDictionary ? dictionary : FLAGS;
+  const of = isDictionary ? dictionary : flags();
   if (of === undefined) throw new Error('a page of a dictionary that is not there');
   const indexes = new Uint32Array(count);
   // Of a dictionary's indexes, the first byte says how wide they are; flags are one bit, after their length.

@@ -1,7 +1,7 @@
 import { CancelledError, isShardsieveError } from '../errors.ts';
 import type { FlatChunk, FlatColumn } from '../metadata/parquet-flat.ts';
-import { type Decompress, readPages } from '../metadata/parquet-pages.ts';
-import { type Ascii, readerOf } from './page-values.ts';
+import { type Decompress, type Page, readPages } from '../metadata/parquet-pages.ts';
+import { type Ascii, type Reader, readerOf } from './page-values.ts';
 import {
   type Batch,
   type ColumnRequest,
@@ -14,35 +14,53 @@ import {
 
 /** What reading pages takes from a platform. */
 export interface PageTools {
-  decompress: Decompress;
+  /** The pages of some columns of one row group, in this order. */
+  pages(file: PoolFile, wanted: readonly PageRequest[]): Promise<Iterable<Page>[]>;
   ascii: Ascii;
+}
+
+export interface PageRequest {
+  column: FlatColumn;
+  chunk: FlatChunk;
+}
+
+/** `pages` of a folder's bytes: decompressed one by one, as they are needed. */
+export function pagesBy(decompress: Decompress): PageTools['pages'] {
+  return async ({ folder, shard }, wanted) => {
+    const source = await folder.open(`${shard}.parquet`);
+    const reads = wanted.map(({ chunk }) => source.slice(chunk.at, chunk.at + chunk.length));
+    const bytes = await Promise.all(reads);
+    return wanted.map(({ column, chunk }, i) => readPages(bytes[i], column, chunk, decompress));
+  };
 }
 
 /** Rows of a batch: enough that a batch costs little, few enough that its strings are soon forgotten. */
 const BATCH_ROWS = 32_768;
-/** Row groups whose bytes are read before they are needed. */
+/** Row groups whose pages are asked for before they are needed, as long as they are small. */
 const AHEAD = 2;
+const AHEAD_BYTES = 2 ** 24;
 
 /**
  * Columns read by their pages: the same values as the neutral reader's in `scan.ts`, some ten times as fast, because
  * only what is asked for is decoded, straight into what is given out. Whatever it does not know (nested columns, other
  * encodings) or finds damaged is left to the neutral reader, whose errors also name file and row.
  *
- * Memory: the compressed pages of the columns asked for, of three row groups; a page of each; a batch.
+ * Memory: the pages of the columns asked for, of one row group, or of three where they are small; a batch.
  */
 export function pageScanner(tools: PageTools): Scanner {
   return {
     async *scan(files, requests, options = {}) {
       const parts = files.flatMap((file) => partsOf(file, requests, options));
-      const reads: (Promise<Uint8Array[] | undefined> | undefined)[] = [];
-      for (const [i, part] of parts.entries()) {
-        for (let next = reads.length; next < Math.min(parts.length, i + 1 + AHEAD); next++) {
+      const asked: Promise<Iterable<Page>[] | undefined>[] = [];
+      let next = 0;
+      for (const part of parts) {
+        for (; next < parts.length && (asked.length === 0 || hasRoom(asked.length, parts[next])); next++) {
+          const { file, wanted } = parts[next];
+          const pages = wanted === undefined ? undefined : tools.pages(file, wanted);
           // What cannot be read here is told by the neutral reader.
-          reads.push(readBytes(parts[next]).catch(() => undefined));
+          asked.push(Promise.resolve(pages).catch(() => undefined));
         }
-        const bytes = reads[i];
-        reads[i] = undefined;
-        yield* readPart(part, await bytes, requests, options, tools);
+        yield* readPart(part, await asked.shift(), requests, options, tools.ascii);
       }
     },
   };
@@ -54,7 +72,12 @@ interface Part {
   start: number;
   rows: number;
   /** By request. */
-  pages: { column: FlatColumn; chunk: FlatChunk }[] | undefined;
+  wanted: PageRequest[] | undefined;
+}
+
+function hasRoom(asked: number, { wanted = [] }: Part): boolean {
+  const bytes = wanted.reduce((sum, { chunk }) => sum + chunk.length, 0);
+  return asked <= AHEAD && bytes <= AHEAD_BYTES;
 }
 
 function partsOf(file: PoolFile, requests: readonly ColumnRequest[], { only }: ScanOptions): Part[] {
@@ -63,35 +86,33 @@ function partsOf(file: PoolFile, requests: readonly ColumnRequest[], { only }: S
   const known = columns.filter((column) => column !== undefined);
   const readable = requests.length > 0 && known.length === requests.length;
   if (!readable || !known.every((column, i) => isReadable(column, requests[i]))) {
-    return [{ file, start: 0, rows: file.rows, pages: undefined }];
+    return [{ file, start: 0, rows: file.rows, wanted: undefined }];
   }
   return known[0].chunks.flatMap(({ start, rows }, group) => {
     if (rows === 0 || (only && !only.any(file.start + start, file.start + start + rows))) return [];
-    const pages = known.map((column) => ({ column, chunk: column.chunks[group] }));
-    return [{ file, start, rows, pages }];
+    const wanted = known.map((column) => ({ column, chunk: column.chunks[group] }));
+    return [{ file, start, rows, wanted }];
   });
 }
 
 const isReadable = (column: FlatColumn, { as }: ColumnRequest) =>
   readerOf([][Symbol.iterator](), column, as, () => '') !== undefined;
 
-async function readBytes({ file, pages }: Part): Promise<Uint8Array[]> {
-  const source = await file.folder.open(`${file.shard}.parquet`);
-  return Promise.all((pages ?? []).map(({ chunk }) => source.slice(chunk.at, chunk.at + chunk.length)));
-}
-
 async function* readPart(
   part: Part,
-  bytes: Uint8Array[] | undefined,
+  pages: readonly Iterable<Page>[] | undefined,
   requests: readonly ColumnRequest[],
   options: ScanOptions,
-  tools: PageTools,
+  ascii: Ascii,
 ): AsyncGenerator<Batch> {
   const { file } = part;
   let done = part.start;
-  if (part.pages !== undefined && bytes !== undefined) {
+  if (part.wanted !== undefined && pages !== undefined) {
+    const readers = part.wanted.map(
+      ({ column }, i) => readerOf(pages[i][Symbol.iterator](), column, requests[i].as, ascii)!,
+    );
     try {
-      for (const batch of batchesOf(part, part.pages, bytes, requests, options, tools)) {
+      for (const batch of batchesOf(part, readers, requests, options)) {
         if (options.signal?.aborted) throw new CancelledError();
         yield batch;
         done = batch.start + batch.rows - file.start;
@@ -110,15 +131,10 @@ async function* readPart(
 
 function* batchesOf(
   { file, start, rows }: Part,
-  pages: NonNullable<Part['pages']>,
-  bytes: readonly Uint8Array[],
+  readers: readonly Reader[],
   requests: readonly ColumnRequest[],
   { only }: ScanOptions,
-  { decompress, ascii }: PageTools,
 ): Generator<Batch> {
-  const readers = pages.map(({ column, chunk }, i) => {
-    return readerOf(readPages(bytes[i], column, chunk, decompress), column, requests[i].as, ascii)!;
-  });
   for (let row = 0; row < rows; row += BATCH_ROWS) {
     const count = Math.min(BATCH_ROWS, rows - row);
     const inPool = file.start + start + row;

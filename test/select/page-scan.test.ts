@@ -59,8 +59,11 @@ function requestsOf(pool: Pool): ColumnRequest[] {
   });
 }
 
-async function compare(folder: string | string[], options: ScanOptions & { alone?: boolean } = {}) {
-  const { pool, engine } = await duckdbPool(folder);
+async function compare(
+  folder: string | string[],
+  options: ScanOptions & { alone?: boolean; pageThread?: boolean } = {},
+) {
+  const { pool, engine } = await duckdbPool(folder, { pageThread: options.pageThread });
   const requests = requestsOf(pool);
   try {
     const read = pool.files.map(({ parquet }) => parquet.groups);
@@ -137,6 +140,7 @@ describe('gives what the neutral reader gives', () => {
     const only = new RowMask(8 * 400);
     for (let row = 3; row < 8 * 400; row += row % 3 === 0 ? 1 : 40) only.set(row);
     await compare(folder, { only, alone: true });
+    await compare(folder, { only, alone: true, pageThread: true });
   });
 
   it('where only the neutral reader knows the encoding or the codec', async () => {
@@ -144,6 +148,7 @@ describe('gives what the neutral reader gives', () => {
     await writeFile(join(folder, 'a.parquet'), fixture('metadata/paged/encodings.parquet'));
     await writeFile(join(folder, 'b.parquet'), fixture('metadata/paged/v1-snappy.parquet'));
     expect(await compare(folder)).toBe(800);
+    expect(await compare(folder, { pageThread: true })).toBe(800);
     await writeFile(join(folder, 'c.parquet'), fixture('metadata/odd/brotli.parquet'));
     await expect(compare(folder)).rejects.toThrow(/BROTLI/);
   });
