@@ -37,6 +37,8 @@ export async function openDatabase(
   await setup.run('SET parquet_metadata_cache = true');
   await setup.run('SET GLOBAL errors_as_json = true');
   await setup.run("SET GLOBAL TimeZone = 'UTC'");
+  // A division by zero is NULL: as an infinity or a NaN it would be above every bound.
+  await setup.run('SET GLOBAL ieee_floating_point_ops = false');
   await setup.run('SET lock_configuration = true');
   setup.closeSync();
   return { connect: () => instance.connect(), close: () => instance.closeSync() };

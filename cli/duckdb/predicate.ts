@@ -41,7 +41,8 @@ const REFUSED: { [kind: string]: string } = {
 
 /** Functions that DuckDB calls constant and that tell of the session or the clock. */
 const OF_THE_SESSION = new Set(
-  'current_setting getvariable current_localtime current_localtimestamp'.split(' '),
+  // age() of one value takes the other from the clock.
+  'age current_setting getvariable current_localtime current_localtimestamp vector_type'.split(' '),
 );
 /** Macros that only compute: `list_sum` and its kind, and these. */
 const MACROS =

@@ -4,7 +4,8 @@ import { writeFile } from '../../src/metadata/folder.ts';
 import { guard } from '../../src/select/guard.ts';
 import { parseFilters } from '../../src/select/parse.ts';
 import { openPool, type Pool } from '../../src/select/pool.ts';
-import { encodeRecord, poolFingerprint } from '../../src/select/record.ts';
+import { encodeRecord, filesFingerprint } from '../../src/select/record.ts';
+import type { PoolFile } from '../../src/select/scan.ts';
 import { type Selection, selectFrom } from '../../src/select/select.ts';
 import type { Filter, FilterInput } from '../../src/select/spec.ts';
 import type { Uids } from '../../src/select/uids.ts';
@@ -118,13 +119,24 @@ async function write(
       ...(join === undefined ? {} : { join }),
       ...{ filters, strict, repeats: multiset ? 'keep' : 'drop' },
     },
-    input: { rows: pool.rows, files: pool.files.length, fingerprint: await poolFingerprint(pool) },
+    input: await describe(pool.files),
+    ...(join === undefined ? {} : { joined: await describeJoins(join) }),
     steps: selection.steps,
     kept: { rows: keptRows, uids: keptUids, repeats },
     written,
   });
   await writeFile(folder, recordName(basename(out)), record);
   return totals;
+}
+
+async function describe(files: readonly PoolFile[]) {
+  const rows = files.reduce((sum, file) => sum + file.rows, 0);
+  return { rows, files: files.length, fingerprint: await filesFingerprint(files) };
+}
+
+async function describeJoins(paths: readonly string[]) {
+  const { openJoins } = await import('../duckdb/joins.ts');
+  return Promise.all((await openJoins(paths)).map(({ files }) => describe(files)));
 }
 
 /** `subset.npy` is described by `subset.json`. */

@@ -65,16 +65,27 @@ export function chooseArray(source: ArraySource, file: string, asked?: string): 
   );
 }
 
-/** A whole matrix of a file. */
+/** A whole matrix of a file. Throws `MetadataError` at a NaN or an infinity. */
 export async function readMatrix(file: RangedFile, name: string, asked?: string): Promise<Float32Matrix> {
   const source = await openArrays(file, name);
-  return source.read(chooseArray(source, name, asked).name);
+  return checkFinite(await source.read(chooseArray(source, name, asked).name), name, 0);
+}
+
+/** One target or centroid that is no number would be in every row's result: it would keep all rows, or none. */
+function checkFinite(matrix: Float32Matrix, file: string, start: number): Float32Matrix {
+  const { dim, data } = matrix;
+  const at = data.findIndex((value) => !Number.isFinite(value));
+  if (at < 0) return matrix;
+  throw new MetadataError(`row ${start + Math.floor(at / dim)} holds ${data[at]}`, {
+    file,
+    hint: 'Leave such rows out: targets and centroids are compared with every row of the pool',
+  });
 }
 
 /** Rows a read of a target set: 200 MB at 768 values. */
 const TARGET_ROWS = 65_536;
 
-/** A matrix of each file, in parts that can be held: a target set. */
+/** A matrix of each file, in parts that can be held: a target set. Throws as `readMatrix`. */
 export async function* readTargets(
   files: readonly { file: RangedFile; name: string; array?: string }[],
 ): AsyncGenerator<Float32Matrix, void, undefined> {
@@ -82,7 +93,8 @@ export async function* readTargets(
     const source = await openArrays(file, name);
     const { name: key, rows } = chooseArray(source, name, array);
     for (let start = 0; start < rows; start += TARGET_ROWS) {
-      yield await source.read(key, { start, end: Math.min(start + TARGET_ROWS, rows) });
+      const part = await source.read(key, { start, end: Math.min(start + TARGET_ROWS, rows) });
+      yield checkFinite(part, name, start);
     }
   }
 }

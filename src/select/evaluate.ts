@@ -132,7 +132,8 @@ async function judge(plan: Plan, rest: RowMask, context: Context, found: Found[]
     }
     case 'not': {
       const { keep, unjudged } = await judge(plan.part, rest, context, found);
-      return { keep: keep.inverse().andNot(unjudged), unjudged };
+      const other = keep.inverse().andNot(unjudged);
+      return { keep: judgesAll(plan.part) ? other : other.and(rest), unjudged };
     }
     case 'all': {
       const keep = new RowMask(pool.rows, true);
@@ -172,6 +173,11 @@ async function judge(plan: Plan, rest: RowMask, context: Context, found: Found[]
       return { keep, unjudged, parts };
     }
   }
+}
+
+function judgesAll(plan: Plan): boolean {
+  if (plan.kind === 'leaf') return plan.filter.kind === 'rows' || plan.filter.judgesAll === true;
+  return plan.kind === 'not' ? judgesAll(plan.part) : plan.parts.every(judgesAll);
 }
 
 function rowFilters(plan: Plan): RowFilter[] {

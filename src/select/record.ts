@@ -1,7 +1,7 @@
 import { sha256 } from '@noble/hashes/sha2.js';
 import { bytesToHex } from '@noble/hashes/utils.js';
 import type { Step } from './evaluate.ts';
-import type { Pool } from './pool.ts';
+import type { PoolFile } from './scan.ts';
 import type { Filter } from './spec.ts';
 
 /**
@@ -19,6 +19,8 @@ export interface SubsetRecord {
     repeats: 'keep' | 'drop';
   };
   input: { rows: number; files: number; fingerprint: string };
+  /** Tables joined by uid, in the recipe's order. */
+  joined?: readonly { rows: number; files: number; fingerprint: string }[];
   steps: readonly Step[];
   /** `rows = kept + the sum of what each step dropped or could not judge`. */
   kept: { rows: number; uids: number; repeats: number };
@@ -42,9 +44,9 @@ const TAIL_BYTES = 8;
  * SHA-256 over each parquet's name, size and footer, which holds its schema and each column chunk's place, sizes and
  * least and greatest values: the first 32 hex digits. Two reads a file, whatever its size.
  */
-export async function poolFingerprint(pool: Pool): Promise<string> {
+export async function filesFingerprint(files: readonly PoolFile[]): Promise<string> {
   const hash = sha256.create();
-  for (const { folder, shard } of pool.files) {
+  for (const { folder, shard } of files) {
     const name = `${shard}.parquet`;
     const file = await folder.open(name);
     const tail = await file.slice(file.size - TAIL_BYTES, file.size);

@@ -26,6 +26,8 @@ export interface RowFilter {
 /** A filter that has to see more than one row: a fraction, duplicates, embeddings. */
 export interface PoolFilter {
   kind: 'pool';
+  /** Judges all rows of the pool, whichever came in; the others only those. */
+  judgesAll?: boolean;
   judge(pool: Pool, given: Given): Promise<Judged>;
 }
 

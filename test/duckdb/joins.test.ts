@@ -1,4 +1,4 @@
-import { mkdir } from 'node:fs/promises';
+import { mkdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { UidMap } from '../../cli/duckdb/uid-map.ts';
@@ -80,6 +80,9 @@ it('is a score like any other, and several tables can be joined', async () => {
   expect(stderr).toMatch(/10 of 5000 rows have no such uid/);
   expect(code).toBe(0);
   const { steps } = JSON.parse(stdout);
+  const { joined } = JSON.parse(await readFile(out.replace('.npy', '.json'), 'utf8'));
+  const fingerprint = expect.stringMatching(/^[0-9a-f]{32}$/);
+  expect(joined).toEqual([5990, 5000].map((rows) => ({ rows, files: 1, fingerprint })));
   // int(5000 · 0.3): NULL sorts last.
   expect(steps[1]).toMatchObject({ before: 4899, after: 1501, unjudged: 10 });
 });

@@ -53,6 +53,9 @@ describe('a predicate', () => {
     ['"is ""odd"""', [2, 3], [4, 5, 6]],
     ["tags.lang = 'en'", [0, 1, 2, 3], [4, 5, 6]],
     ["CASE WHEN original_width > 300 THEN true ELSE text IN ('row 0') END -- a comment", [0, 4, 5, 6], []],
+    // Row 0 is of width 0: a division by it is no number.
+    ['100 / original_width >= 0.5', [1, 2], [0]],
+    ['original_width / (original_width * 2) >= 0.1', [1, 2, 3, 4, 5, 6], [0]],
     ['1 = 1) OR (1 = 1', [0, 1, 2, 3, 4, 5, 6], []],
   ])('%s', async (predicate, keep, unjudged) => {
     expect(await test(predicate)).toEqual({ keep, unjudged });
@@ -150,6 +153,7 @@ describe('nothing else runs:', () => {
     "query('SELECT 1') = 1",
     "json_execute_serialized_sql('x') = 1",
     "now() > DATE '2020-01-01'",
+    "age(TIMESTAMP '2020-01-01') > INTERVAL 1 YEAR",
     "current_date > DATE '2020-01-01'",
     'pg_sleep(1) IS NULL',
     'sleep_ms(1) IS NULL',

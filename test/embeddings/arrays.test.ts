@@ -82,6 +82,19 @@ describe('NumPy’s files', () => {
     }
   });
 
+  it('are refused where a value is no number, which would be in every row’s result', async () => {
+    const data = new Float32Array(2 * 70_000);
+    data[2 * 69_999 + 1] = Number.NaN;
+    const file = await open(npy([70_000, 2], data));
+    await expect(readMatrix(file, 'c.npy')).rejects.toThrow(
+      /row 69999 holds NaN \(file c\.npy\)\. Leave such rows out/,
+    );
+    const all = async () => {
+      for await (const _ of readTargets([{ file, name: 't.npy' }]));
+    };
+    await expect(all()).rejects.toThrow(/row 69999 holds NaN \(file t\.npy\)/);
+  });
+
   it('come as a target set, in parts', async () => {
     const rows = 70_000;
     const data = Float32Array.from({ length: rows * 2 }, (_, i) => i % 977);

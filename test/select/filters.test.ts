@@ -75,6 +75,17 @@ describe('filters together', () => {
   });
 });
 
+it('what a filter that sees only the rest keeps alone is of the rest, turned around too', async () => {
+  const folder = foreignFolder({
+    a: { text: ['a', 'a', 'b', 'b', 'b', 'c'], clip_x_similarity_score: [1, 1, 1, 1, 0, 0] },
+  });
+  const score = { score: { column: 'x', threshold: 1 } };
+  const { kept, steps } = await keptBy(folder, [score, { not: { unique: { by: 'text' } } }]);
+  expect(kept).toEqual([1, 3]);
+  expect(steps).toMatchObject([{ alone: 4 }, { before: 4, after: 2, alone: 2 }]);
+  expect((await keptBy(folder, [score, { not: score }])).steps[1]).toMatchObject({ after: 0, alone: 2 });
+});
+
 describe('captions and sizes', () => {
   it('count words as Python does, and code points', async () => {
     const folder = foreignFolder({

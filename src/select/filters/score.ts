@@ -27,6 +27,7 @@ export function scoreFilter(params: Params<'score'>, pool: Pool): RowFilter | Po
   if (threshold !== undefined) return thresholdFilter(pool, column, threshold);
   return {
     kind: 'pool',
+    judgesAll: true,
     async judge(pool, { rest, signal }) {
       const scores = await readColumn(pool, column, signal);
       const cut = fractionThreshold(of === 'pool' ? scores : among(scores, rest), fraction!);
