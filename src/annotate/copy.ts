@@ -1,7 +1,7 @@
 /** Annotating a copy of a foreign folder: the folder itself stays as it is. */
 import { sha256 } from '@noble/hashes/sha2.js';
 import { bytesToHex } from '@noble/hashes/utils.js';
-import { AccountingError, CancelledError, MetadataError } from '../errors.ts';
+import { CancelledError, MetadataError } from '../errors.ts';
 import type { Folder, SourceIdentity } from '../io/bytes.ts';
 import { takePart } from '../io/part.ts';
 import { commitFiles, withoutDerived } from '../metadata/commit.ts';
@@ -16,15 +16,14 @@ import {
   writeFile,
 } from '../metadata/folder.ts';
 import { openParquet } from '../metadata/parquet-read.ts';
-import { spliceParquet } from '../metadata/parquet-splice.ts';
 import { mergeGroups } from '../metadata/run.ts';
 import { completeStats, type ShardStats, sameInput } from '../metadata/stats.ts';
 import { VERSION } from '../version.ts';
-import { annotateGroups } from './batches.ts';
 import type { AnnotateJob, AnnotateTotals } from './job.ts';
-import { announce, announceGroup, checkFree, countUnjudged, missingOf, outdates, rowsOf } from './own.ts';
+import { announce, announceGroup, checkFree, missingOf, outdates, rowsOf } from './own.ts';
 import { punsafeFor } from './punsafe.ts';
 import type { Annotator } from './types.ts';
+import { writeAdded } from './write.ts';
 
 /** Where a copy is made: of `source` to `out`, or in place of a copy, whose `record` is then given. */
 interface CopyPlan {
@@ -179,25 +178,14 @@ async function copyShard(
     if (await job.folder.has(npz)) await job.carry?.(npz);
     else if (await out.has(npz)) await out.remove(npz);
   }
-  const source = annotateGroups({ ...rowsOf(job), folder: job.folder, shard, parquet, file }, missing);
   await commitFiles(out, statsFile, complete, [
     {
       name,
       write: (sink) =>
-        spliceParquet(from, name, sink, {
+        writeAdded(sink, {
+          ...{ from, name, annotators: missing, totals },
           order: [...first, ...added.flatMap((group) => later[group])],
-          async make({ start, rows }) {
-            if (rows === 0)
-              return missing.flatMap(({ schema }) => schema.map((one) => ({ ...one, values: [] })));
-            const { value } = await source.next();
-            if (!value || value.start !== start || value.rows !== rows) {
-              throw new AccountingError(`row group at ${start} was read as another`, { file });
-            }
-            missing.forEach((annotator, i) => {
-              countUnjudged(totals, annotator, value.columns[i]);
-            });
-            return value.columns.flat();
-          },
+          rows: { ...rowsOf(job), shard, parquet, file },
         }),
     },
   ]);

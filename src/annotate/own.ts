@@ -1,18 +1,16 @@
 /** Annotating a folder that Shardsieve wrote, in place. */
 import { CancelledError, MetadataError } from '../errors.ts';
 import { takePart } from '../io/part.ts';
-import type { Column } from '../metadata/columns.ts';
-import { addColumns } from '../metadata/commit.ts';
-import { type MetadataFolder, prepareFolder, readStats } from '../metadata/folder.ts';
-import { openParquet } from '../metadata/parquet-read.ts';
+import { commitFiles, expectedColumns, withoutDerived } from '../metadata/commit.ts';
+import { type MetadataFolder, prepareFolder, readStats, shardFiles } from '../metadata/folder.ts';
+import { openParquet, type ParquetColumn } from '../metadata/parquet-read.ts';
 import { PUNSAFE_GROUP } from '../metadata/run.ts';
-import { conflictError, type ShardStats } from '../metadata/stats.ts';
-import { joinColumns } from '../score/judge.ts';
+import { completeStats, conflictError, type ShardStats } from '../metadata/stats.ts';
 import { VERSION } from '../version.ts';
-import { annotateGroups } from './batches.ts';
 import type { AnnotateJob, AnnotateTotals } from './job.ts';
 import { punsafeFor, termsOf } from './punsafe.ts';
 import type { Annotator } from './types.ts';
+import { writeAdded } from './write.ts';
 
 /** Adds what is missing to each committed shard; `there` has a `run.json`. */
 export async function annotateOwn(
@@ -70,27 +68,40 @@ async function annotateShard(
   const file = `${folder.label}/${shard}.parquet`;
   const { [PUNSAFE_GROUP]: _, ...taken } = stats.columns;
   checkFree(missing, new Set(Object.values(taken).flat()), file);
-  const uids: string[] = [];
-  for await (const { chunks } of parquet.groups(['uid'])) {
-    for (const piece of chunks.get('uid')!) for (const uid of piece) uids.push(String(uid));
-  }
-  const made: Column[][][] = missing.map(() => []);
-  for await (const { columns } of annotateGroups({ ...rowsOf(job), shard, parquet, file }, missing)) {
-    columns.forEach((some, i) => {
-      countUnjudged(totals, missing[i], some);
-      made[i].push(some);
-    });
-  }
-  const groups = missing.map(({ group, schema }, i) => ({
-    name: group,
-    columns: joinColumns(schema, made[i]),
-  }));
-  await addColumns(folder, shard, {
-    uids,
-    clips: [],
-    groups,
-    outdated: outdates(missing),
-    stats: { groups: Object.fromEntries(missing.map(({ group, fingerprint }) => [group, fingerprint])) },
+  const kept = outdates(missing) ? withoutDerived(stats) : stats;
+  const complete = completeStats({
+    ...kept,
+    groups: {
+      ...kept.groups,
+      ...Object.fromEntries(missing.map(({ group, fingerprint }) => [group, fingerprint])),
+    },
+    columns: {
+      ...kept.columns,
+      ...Object.fromEntries(missing.map(({ group, schema }) => [group, schema.map(({ name }) => name)])),
+    },
+  });
+  checkThere(expectedColumns(kept), parquet.columns, file);
+  const { parquet: name, stats: statsFile } = shardFiles(shard);
+  await commitFiles(folder, statsFile, complete, [
+    {
+      name,
+      write: (sink) =>
+        writeAdded(sink, {
+          ...{ from: folder, name, annotators: missing, order: expectedColumns(complete), totals },
+          rows: { ...rowsOf(job), shard, parquet, file },
+        }),
+    },
+  ]);
+}
+
+/** Throws `MetadataError` where a column that the stats vouch for is gone. */
+function checkThere(names: readonly string[], columns: readonly ParquetColumn[], file: string): void {
+  const lost = names.find((name) => !columns.some((column) => column.name === name));
+  if (lost === undefined) return;
+  throw new MetadataError('a column that the stats vouch for is not in the parquet', {
+    file,
+    column: lost,
+    hint: 'Remove its _stats.json to have the shard scored again',
   });
 }
 
@@ -148,16 +159,6 @@ export function checkFree(annotators: readonly Annotator[], taken: ReadonlySet<s
       hint: 'It was not made by annotate: rename it, or do without the group',
     });
   }
-}
-
-export function countUnjudged(
-  totals: AnnotateTotals,
-  { group }: Annotator,
-  columns: readonly Column[],
-): void {
-  const total = totals.groups.find((one) => one.group === group);
-  if (total === undefined || columns.length === 0) return;
-  for (const value of columns[0].values) if (value === null) total.unjudged++;
 }
 
 export function announce({ onEvent }: AnnotateJob, shards: number, pending: number): void {

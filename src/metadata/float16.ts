@@ -43,18 +43,28 @@ function unusual(abs: number): number {
   return rest > half || (rest === half && (kept & 1) === 1) ? kept + 1 : kept;
 }
 
-/** The halves' values; every half is a float32, so nothing is rounded. */
-export function fromFloat16(halves: Uint16Array): Float32Array<ArrayBuffer> {
-  const values = new Float32Array(halves.length);
-  // Through the bits, since an engine may change a NaN that passes as a number.
-  const bits = new Uint32Array(values.buffer);
-  for (let i = 0; i < halves.length; i++) {
-    const half = halves[i];
+/** The bits of every half's value, made when they are first asked for: looking one up beats working it out. */
+let table: Uint32Array | undefined;
+
+function bitsOfHalves(): Uint32Array {
+  const bits = new Uint32Array(2 ** 16);
+  const values = new Float32Array(bits.buffer);
+  for (let half = 0; half < bits.length; half++) {
     const exponent = (half >>> 10) & 0x1f;
     const mantissa = half & 0x3ff;
-    if (exponent === 0) values[i] = (half & 0x8000 ? -1 : 1) * mantissa * 2 ** -24;
+    if (exponent === 0) values[half] = (half & 0x8000 ? -1 : 1) * mantissa * 2 ** -24;
     else
-      bits[i] = ((half & 0x8000) << 16) | ((exponent === 31 ? 255 : exponent + 112) << 23) | (mantissa << 13);
+      bits[half] =
+        ((half & 0x8000) << 16) | ((exponent === 31 ? 255 : exponent + 112) << 23) | (mantissa << 13);
   }
-  return values;
+  return bits;
+}
+
+/** The halves' values; every half is a float32, so nothing is rounded. */
+export function fromFloat16(halves: Uint16Array): Float32Array<ArrayBuffer> {
+  table ??= bitsOfHalves();
+  // Through the bits, since an engine may change a NaN that passes as a number.
+  const bits = new Uint32Array(halves.length);
+  for (let i = 0; i < halves.length; i++) bits[i] = table[halves[i]];
+  return new Float32Array(bits.buffer);
 }
