@@ -279,7 +279,7 @@ describe('--lid', () => {
 
   test.each([
     [['--lang', 'langid'], 'There is fasttext and cld3'],
-    [[], "required option '--lang"],
+    [[], 'Name detectors with --lang, or --safety'],
   ])('wrong use is told: %j', async (args, message) => {
     const wrong = await cli(['annotate', folder, ...args]);
     expect(wrong.code).toBe(2);
