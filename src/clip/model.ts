@@ -11,6 +11,7 @@ import { widen } from '../onnx/widen.ts';
 import type { ClipConfig } from './config.ts';
 import { movedTable, readQuantised } from './int8/file.ts';
 import { int8Linear } from './int8/linear.ts';
+import { type ByteSign, exactSign } from './int8/probe.ts';
 import type { Precision, QuantisedPrecision } from './precision.ts';
 import { imageTower } from './towers/image.ts';
 import { fp32Linear, type Linear } from './towers/linear.ts';
@@ -64,7 +65,12 @@ export interface ClipParts {
   /** A runtime bound to the same file, or to the quantised one. */
   sessions: SessionFactory;
   /** For another precision than fp32: the file that the checkpoint was quantised into. */
-  quantised?: { file: RangedBytes; precision: QuantisedPrecision };
+  quantised?: {
+    file: RangedBytes;
+    precision: QuantisedPrecision;
+    /** How bytes are handed to the runtime; found out where absent. It changes no number. */
+    sign?: ByteSign;
+  };
 }
 
 /** Checks the checkpoint against its config, builds both towers and loads them. Throws `ModelError`. */
@@ -93,13 +99,17 @@ export async function loadClip(parts: ClipParts): Promise<ClipModel> {
 
 /** How linear layers are computed, and where the other tensors lie. */
 async function computeAs(
-  { quantised }: ClipParts,
+  { quantised, sessions }: ClipParts,
   table: TensorTable,
   weights: Weights,
 ): Promise<{ linear: Linear; tensors: Weights }> {
   if (quantised === undefined) return { linear: fp32Linear, tensors: weights };
   const file = await readQuantised(quantised.file);
-  return { linear: int8Linear(file, quantised.precision), tensors: new Weights(movedTable(table, file)) };
+  const sign = quantised.sign ?? (await exactSign(sessions));
+  return {
+    linear: int8Linear(file, quantised.precision, sign),
+    tensors: new Weights(movedTable(table, file)),
+  };
 }
 
 class LoadedClip implements ClipModel {

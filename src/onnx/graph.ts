@@ -134,7 +134,7 @@ export class Graph {
     return this.node('Cast', [value], { to: ONNX_TYPE.float32 });
   }
 
-  toInt(value: Value, type: 'int32' | 'int64'): Value {
+  toInt(value: Value, type: 'int32' | 'int64' | 'uint8'): Value {
     return this.node('Cast', [value], { to: ONNX_TYPE[type] });
   }
 
@@ -173,6 +173,11 @@ export class Graph {
   floats(name: string, dims: readonly number[], values: Float32Array): Value {
     const data = new Uint8Array(values.buffer, values.byteOffset, values.byteLength);
     return this.#constant(name, 'float32', dims, data);
+  }
+
+  /** Bytes that lie in no file. `name` stands for these values only. */
+  bytes(name: string, type: 'int8' | 'uint8', dims: readonly number[], data: Uint8Array): Value {
+    return this.#constant(name, type, dims, data);
   }
 
   finish(): Uint8Array {

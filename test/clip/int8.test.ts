@@ -6,18 +6,21 @@ import { calibrationInput, calibrationPairs } from '../../cli/models/calibration
 import { quantisedCheckpoint } from '../../cli/models/quantised.ts';
 import { openClip } from '../../cli/onnx/clip.ts';
 import { modelFile } from '../../cli/onnx/files.ts';
+import { nodeSessions } from '../../cli/onnx/session.ts';
 import { loadMerges } from '../../cli/vocab.ts';
 import { parseClipConfig } from '../../src/clip/config.ts';
 import type { CalibrationInput } from '../../src/clip/int8/calibrate.ts';
 import { quantiseMatrix } from '../../src/clip/int8/matrix.ts';
+import { exactSign } from '../../src/clip/int8/probe.ts';
 import { inputScale } from '../../src/clip/int8/scales.ts';
-import { type ClipModel, cosine } from '../../src/clip/model.ts';
+import { type ClipModel, cosine, loadClip } from '../../src/clip/model.ts';
 import type { QuantisedPrecision } from '../../src/clip/precision.ts';
 import { createTokenizer } from '../../src/clip/tokenizer/tokenizer.ts';
 import { ModelError } from '../../src/errors.ts';
 import { parsePreprocess } from '../../src/image/preprocess-config.ts';
 import { readSafetensors } from '../../src/onnx/safetensors.ts';
 import { encodeSafetensors } from '../../src/onnx/safetensors-write.ts';
+import type { SessionFactory } from '../../src/onnx/session.ts';
 import { widen } from '../../src/onnx/widen.ts';
 import { spearman } from '../../src/select/ranks.ts';
 import { scratch } from '../helpers/tmp.ts';
@@ -37,9 +40,7 @@ interface Files {
 const filesIn = (folder: string): Files => ({ config: join(folder, CONFIG), weights: join(folder, WEIGHTS) });
 let made = 0;
 
-async function open(files: Files, precision: 'fp32' | QuantisedPrecision, input: CalibrationInput) {
-  const options = { threads: 1, worker: false };
-  if (precision === 'fp32') return openClip(files, options);
+async function quantisedPath(files: Files, input: CalibrationInput): Promise<string> {
   const { path } = await quantisedCheckpoint(
     {
       from: { weights_sha256: files.weights, model_cfg: '', preprocess_fingerprint: '', calibration: '' },
@@ -50,6 +51,13 @@ async function open(files: Files, precision: 'fp32' | QuantisedPrecision, input:
     },
     { env: { SHARDSIEVE_QUANTISED: root } },
   );
+  return path;
+}
+
+async function open(files: Files, precision: 'fp32' | QuantisedPrecision, input: CalibrationInput) {
+  const options = { threads: 1, worker: false };
+  if (precision === 'fp32') return openClip(files, options);
+  const path = await quantisedPath(files, input);
   return openClip({ ...files, quantised: { path, precision } }, options);
 }
 
@@ -197,6 +205,54 @@ describe.each(['quickgelu-f16', 'patch14-bf16-custom-text'])('%s, damaged', asyn
     const found = await embed(await open(files, precision, input), input);
     expect(nearness(found.images, exact.images, exact.dim)).toBeGreaterThan(TINY_NEARNESS);
     expect(nearness(found.texts, exact.texts, exact.dim)).toBeGreaterThan(TINY_NEARNESS);
+  });
+});
+
+describe('machines that cut off products of signed bytes', () => {
+  /** Answers the probe with what such a machine would say. */
+  const machine = (answers: { signed: number; unsigned: number }): SessionFactory => ({
+    location: 'w',
+    provider: 'fake',
+    create: async () => ({
+      async run({ x }) {
+        const dims = [x.dims[0], 32];
+        const of = (value: number) => ({
+          ...({ type: 'float32', dims } as const),
+          data: new Float32Array(dims[0] * 32).fill(value),
+        });
+        return { signed: of(answers.signed), unsigned: of(answers.unsigned) };
+      },
+      release: async () => {},
+    }),
+  });
+  const exact = 64 * 255 * 127;
+
+  it('are found out, and are handed unsigned ones, or refused', async () => {
+    expect(await exactSign(machine({ signed: exact, unsigned: exact }))).toBe('signed');
+    expect(await exactSign(machine({ signed: 32 * 32_767, unsigned: exact }))).toBe('unsigned');
+    await expect(exactSign(machine({ signed: 32 * 32_767, unsigned: 0 }))).rejects.toThrow(
+      /--precision fp32/,
+    );
+    const file = await modelFile(filesIn(demo).weights);
+    expect(await exactSign(nodeSessions(file, { threads: 1, worker: false }))).toMatch(/signed$/);
+  });
+
+  it.each(BOTH)('get the same bits: %s', async (precision) => {
+    const files = filesIn(demo);
+    const weights = await modelFile(files.weights);
+    const file = await modelFile(await quantisedPath(files, calibration));
+    const few = { pixels: heldOut.pixels.slice(0, 5), tokens: heldOut.tokens.slice(0, 5) };
+    const [signed, unsigned] = await Promise.all(
+      (['signed', 'unsigned'] as const).map(async (sign) => {
+        const sessions = nodeSessions(file, { threads: 1, worker: false });
+        const config = parseClipConfig(await readFile(files.config, 'utf8'));
+        return embed(
+          await loadClip({ config, weights, sessions, quantised: { file, precision, sign } }),
+          few,
+        );
+      }),
+    );
+    expect(unsigned).toEqual(signed);
   });
 });
 

@@ -5,6 +5,7 @@ import type { QuantisedPrecision } from '../precision.ts';
 import { fp32Linear, type Linear, type LinearLayer } from '../towers/linear.ts';
 import { type QuantisedFile, tensorNames } from './file.ts';
 import { isMlpOutput, isOutProjection, isQuantised } from './layers.ts';
+import { type ByteSign, UNSIGNED_ZERO } from './probe.ts';
 import { type InputScale, spread } from './scales.ts';
 import { LEAST_ACTIVATION } from './shift.ts';
 
@@ -15,11 +16,15 @@ const LEAST_DIVISOR = 1e-30;
  * Quantised layers of a file, the others in float32. A float becomes an unsigned byte by a scale that is fixed, or the
  * token's own: never by anything of another token or sample, so that a sample's numbers are its own.
  */
-export function int8Linear(file: QuantisedFile, precision: QuantisedPrecision): Linear {
+export function int8Linear(
+  file: QuantisedFile,
+  precision: QuantisedPrecision,
+  sign: ByteSign = 'signed',
+): Linear {
   const quantised = new WeakMap<Graph, Map<string, Value>>();
   return (graph, x, layer) => {
     if (!isQuantised(layer)) return fp32Linear(graph, x, layer);
-    const parts = partsOf(file, layer);
+    const parts = { ...partsOf(file, layer), sign };
     if (precision === 'int8-accurate' && isMlpOutput(layer.name)) return shifted(graph, x, parts);
     if (precision === 'int8-accurate' && isOutProjection(layer.name)) return symmetric(graph, x, parts);
     const { scale, zero, colours } = parts.input;
@@ -41,6 +46,7 @@ export function int8Linear(file: QuantisedFile, precision: QuantisedPrecision): 
 }
 
 interface Parts {
+  sign: ByteSign;
   input: InputScale;
   weight: StoredRef;
   scale: StoredRef;
@@ -57,16 +63,24 @@ function product(
   parts: Parts,
   bias?: StoredRef,
 ): Value {
+  const isSigned = parts.sign === 'signed';
   const inputs = [
     bytes,
-    graph.stored(parts.weight),
+    isSigned ? graph.stored(parts.weight) : unsigned(graph, parts.weight),
     graph.float(scale),
     graph.stored(parts.scale),
     graph.byte(zero),
   ];
-  // The sixth is the weights' zero point: they have none.
-  if (bias !== undefined) inputs.push('', graph.stored(bias));
+  // Signed weights have no zero point.
+  if (bias !== undefined || !isSigned) inputs.push(isSigned ? '' : graph.byte(UNSIGNED_ZERO));
+  if (bias !== undefined) inputs.push(graph.stored(bias));
   return graph.node('MatMulIntegerToFloat', inputs, {}, MICROSOFT);
+}
+
+/** Signed bytes as unsigned ones, moved up: the runtime folds this once, at load. */
+function unsigned(graph: Graph, weight: StoredRef): Value {
+  const wide = graph.toInt(graph.stored(weight), 'int32');
+  return graph.toInt(graph.node('Add', [wide, graph.int32(UNSIGNED_ZERO)]), 'uint8');
 }
 
 /** Each token divided by its largest absolute value. */
@@ -98,7 +112,7 @@ function byToken(
 }
 
 /** Throws `ModelError` where the file lacks the layer, or holds it in another shape. */
-function partsOf({ table, inputs }: QuantisedFile, layer: LinearLayer): Parts {
+function partsOf({ table, inputs }: QuantisedFile, layer: LinearLayer): Omit<Parts, 'sign'> {
   const names = tensorNames(layer.name);
   const [outs, width] = layer.weight.shape;
   const get = (name: string, dtype: 'I8' | 'F32', shape: readonly number[]): StoredRef => {
