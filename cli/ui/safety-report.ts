@@ -27,7 +27,7 @@ export function safetyLines(report: SafetyReport): string[] {
   ];
 }
 
-function costLines({ measures, levels }: SafetyReport): string[] {
+function costLines({ measures, levels, tags }: SafetyReport): string[] {
   const lines = ['', 'removed at or above a threshold, of the judged rows (95% interval)'];
   lines.push(
     ...grid(
@@ -38,6 +38,12 @@ function costLines({ measures, levels }: SafetyReport): string[] {
       ]),
     ),
   );
+  if (tags !== null) {
+    const all = tags.map(
+      ({ tag, rows, share }) => `${printable(tag ?? 'without a tag')} ${count(rows)} (${percent(share)})`,
+    );
+    lines.push('', `tags: ${all.join(', ')}; select --safe keeps UNLIKELY`);
+  }
   const shares = measures.filter((measure) => !isCount(measure));
   if (shares.length === 0) return lines;
   const rows = shares.map((measure) => [

@@ -4,6 +4,7 @@
  * Memory does not grow with the rows: 80 kB a measure for the curve, counts for groups, and 100,000 rows drawn evenly for
  * rank correlation. All counts are of every row.
  */
+import { TAG_COLUMN, TAGS } from '../annotate/punsafe.ts';
 import type { Pool } from '../select/pool.ts';
 import type { ColumnRequest } from '../select/scan.ts';
 import { EvenDraw } from './draw.ts';
@@ -28,6 +29,8 @@ export interface Measured {
   /** By head, in the order of `agreement.heads`: the rows drawn for rank correlation. */
   sample: Float64Array[];
   groupings: Grouping[];
+  /** Rows by tag, null for what is none, as for `select --safe`; `undefined` where there is no column of them. */
+  tags: Map<string | null, number> | undefined;
 }
 
 export interface MeasureOptions {
@@ -53,11 +56,14 @@ export async function measurePool(
   );
   const sample = heads.map(() => new Float64Array(Math.min(pool.rows, SAMPLE)));
   const draw = new EvenDraw(pool.rows, SAMPLE);
+  const known: ReadonlySet<string | null> = new Set(TAGS);
+  const tags = hasTags(pool) ? new Map<string | null, number>() : undefined;
   let drawn = 0;
   let seen = 0;
   const requests = distinct([
     ...measures.flatMap(({ columns }) => columns.map((name) => ({ name, as: 'number' as const }))),
     ...groupings.flatMap((grouping) => grouping.requests),
+    ...(tags === undefined ? [] : [{ name: TAG_COLUMN, as: 'text' as const }]),
   ]);
   for await (const batch of pool.scan(requests, { signal: options.signal })) {
     const values = measures.map((measure) => valuesOf(batch, measure));
@@ -69,6 +75,10 @@ export async function measurePool(
     });
     agreement.add(states, batch.rows);
     for (const grouping of groupings) grouping.add(batch, states);
+    for (const text of tags ? batch.texts(TAG_COLUMN) : []) {
+      const tag = known.has(text) ? text : null;
+      tags?.set(tag, (tags.get(tag) ?? 0) + 1);
+    }
     for (let i = 0; i < batch.rows; i++) {
       if (!draw.next()) continue;
       for (const [h, place] of heads.entries()) sample[h][drawn] = values[place][i];
@@ -78,7 +88,14 @@ export async function measurePool(
     seen += batch.rows;
     options.onProgress?.(seen / pool.rows);
   }
-  return { histograms, totals, agreement, sample, groupings };
+  return { histograms, totals, agreement, sample, groupings, tags };
+}
+
+function hasTags(pool: Pool): boolean {
+  const isText = pool.files.every(
+    (file) => file.rows === 0 || pool.typeOf(file, TAG_COLUMN) === 'BYTE_ARRAY',
+  );
+  return isText && pool.has(TAG_COLUMN);
 }
 
 function distinct(requests: readonly ColumnRequest[]): ColumnRequest[] {

@@ -1,5 +1,5 @@
 /** What a safe subset costs: thresholds on the safety columns of a pool, counted and set against each other. */
-import type { UnsafeTerm } from '../annotate/punsafe.ts';
+import { TAGS, type UnsafeTerm } from '../annotate/punsafe.ts';
 import { UsageError } from '../errors.ts';
 import { wilson } from '../safety/heads/train/metrics.ts';
 import type { Pool } from '../select/pool.ts';
@@ -75,6 +75,7 @@ export async function safetyReport(
     main: measures[0].name,
     levels,
     measures: reports,
+    tags: tagReport(measured, pool.rows),
     agreement: agreementReport(found, measured),
     groups: groupReports(found, measured, reports),
     labelled: labelled && values ? reportLabelled(labelled, found, values, notes) : null,
@@ -116,6 +117,16 @@ function measureReport({ measures }: Measures, measured: Measured, m: number): M
       ...{ threshold, removed: counts[i], passed: judged > 0 ? (judged - counts[i]) / judged : Number.NaN },
     })),
   };
+}
+
+/** LAION's tags in their order, rows without one last. */
+function tagReport({ tags }: Measured, rows: number): SafetyReport['tags'] {
+  if (tags === undefined) return null;
+  return [...TAGS, null].map((tag) => ({
+    tag,
+    rows: tags.get(tag) ?? 0,
+    share: (tags.get(tag) ?? 0) / rows,
+  }));
 }
 
 function agreementReport(

@@ -14,6 +14,8 @@ export interface SafetyReport {
   /** Names of the levels at which every measure has a threshold. */
   levels: string[];
   measures: MeasureReport[];
+  /** Rows by LAION's tag, null for those without; null in all where there is no `nsfw_tag`. `select --safe` keeps `UNLIKELY`. */
+  tags: { tag: string | null; rows: number; share: number }[] | null;
   agreement: AgreementReport | null;
   groups: GroupsReport[];
   labelled: LabelledReport | null;

@@ -1,8 +1,13 @@
 import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { beforeAll, describe, expect, test } from 'vitest';
+import { openFolder } from '../../cli/io/folder.ts';
+import { reportSafety, type SafetyReportOptions } from '../../cli/jobs/safety-report.ts';
+import { UsageError } from '../../src/errors.ts';
 import type { SafetyReport } from '../../src/report/types.ts';
 import type { Estimate } from '../../src/safety/heads/train/metrics.ts';
+import { openPool } from '../../src/select/pool.ts';
+import { formatUid } from '../../src/select/uids.ts';
 import { cli } from '../helpers/cli.ts';
 import { fixtureJson } from '../helpers/fixtures.ts';
 import { foreignFolder, type Table } from '../helpers/foreign.ts';
@@ -265,13 +270,13 @@ describe('showing what is unsafe', () => {
     expect(html.match(/<details><summary>picture<\/summary><img/g)).toHaveLength(15);
   });
 
-  test.each<[string, string[], RegExp]>([
-    ['shards without leave', ['--shards', 'x.tar', '--out', 'o'], /Add --show-unsafe/],
-    ['no page', ['--show-unsafe'], /no page to show samples on/],
-    ['another way', ['--show-unsafe=soft', '--out', 'o'], /blurred, clear/],
-  ])('%s', async (_, args, message) => {
-    const { code, stderr } = await cli(['safety', 'report', metadata, ...args], { cwd: folder });
-    expect(stderr).toMatch(message);
+  test('pictures need leave and a page', async () => {
+    await expect(reportSafety({ metadata, shards, out: folder })).rejects.toThrow(/Add --show-unsafe/);
+    await expect(reportSafety({ metadata, showUnsafe: 'blurred' })).rejects.toThrow(
+      /no page to show samples on/,
+    );
+    const { code, stderr } = await cli(['safety', 'report', metadata, '--show-unsafe=soft', '--out', folder]);
+    expect(stderr).toMatch(/blurred, clear/);
     expect(code).toBe(2);
   });
 });
@@ -341,45 +346,132 @@ test('a head that flags nothing hits no group harder than another', async () => 
     expect(measures[0].at[0]).toMatchObject({ against: 'same', share: { low: 0 } });
 });
 
+describe('metadata that Shardsieve annotated', () => {
+  const demo = join(import.meta.dirname, '../../demo/shards/demo-00000.tar');
+  let metadata: string;
+  let own: SafetyReport;
+  beforeAll(async () => {
+    metadata = join(folder, 'own');
+    expect((await cli(['score', demo, '--model', 'demo', '--out', metadata, '-q'])).code).toBe(0);
+    const head = join(folder, 'animals.safetensors');
+    const labels = join(folder, 'animals.csv');
+    await writeFile(labels, await animalLabels(metadata));
+    const train = [
+      'heads',
+      'train',
+      '--embeddings',
+      metadata,
+      '--labels',
+      labels,
+      '--out',
+      head,
+      '--folds',
+      '3',
+    ];
+    expect((await cli([...train, '-q'])).stderr).toBe('');
+    const concepts = join(import.meta.dirname, '../../tools/safety-demo/concepts.yaml');
+    const safety = `head:${head},concepts:${concepts}`;
+    const annotated = await cli(['annotate', metadata, '--safety', safety, '-q']);
+    expect(annotated.stderr).toBe('');
+    const { stdout, stderr } = await cli(['safety', 'report', metadata, '--labels', labels, '--json']);
+    expect(stderr).toMatch(/not by language: no lang_fasttext/);
+    own = JSON.parse(stdout) as SafetyReport;
+  });
+
+  test('a head’s own thresholds are looked at, as run.json has them', async () => {
+    expect(own.measures.map(({ name }) => name)).toEqual([
+      'punsafe',
+      'safety_animals',
+      'safety_arms_and_alcohol',
+    ]);
+    const run = JSON.parse(String(await readFile(join(metadata, 'run.json'))));
+    const [{ unsure, nsfw }] = run.groups['safety:animals'].unsafe;
+    expect(nsfw).not.toBe(0.5);
+    expect(named(own.measures, 'safety_animals').at.map(({ threshold }) => threshold)).toEqual([
+      unsure,
+      nsfw,
+    ]);
+    expect(own.agreement!.measures).toEqual(['safety_animals', 'safety_arms_and_alcohol']);
+  });
+
+  test('select keeps what the report says it keeps', async () => {
+    const kept = async (...filter: string[]) => {
+      const { stdout } = await cli(['select', metadata, '--dry-run', '--json', ...filter]);
+      return (JSON.parse(stdout) as { kept: number }).kept;
+    };
+    const likely = own.tags!.find(({ tag }) => tag === 'UNLIKELY')!.rows;
+    expect(own.tags!.map(({ rows }) => rows).reduce((a, b) => a + b)).toBe(own.rows);
+    expect(likely).toBeGreaterThan(0);
+    expect(await kept('--safe')).toBe(likely);
+    // What --max-punsafe keeps has no more than it, and no value lies at 0.5.
+    const { judged, at } = named(own.measures, 'punsafe');
+    expect(at[1]).toMatchObject({ threshold: 0.5 });
+    expect(await kept('--max-punsafe', '0.5')).toBe(judged - at[1].removed);
+  });
+
+  test('a head on what it was trained on is better than words', () => {
+    const [, trained, words] = own.labelled!.measures.map(({ roc_auc }) => roc_auc!.value);
+    expect(trained).toBeGreaterThan(words);
+    const { p, difference } = own.labelled!.comparisons.at(-1)!;
+    expect(difference.value).toBeCloseTo(trained - words, 12);
+    expect(p).toBeLessThan(0.05);
+  });
+});
+
+/** Drawings in folders of animals, as the demo's addresses tell them. */
+async function animalLabels(metadata: string): Promise<string> {
+  const lines = ['uid,label'];
+  const pool = await openPool([openFolder(metadata, { readOnly: true })]);
+  const requests = [{ name: 'uid', as: 'uid' } as const, { name: 'url', as: 'text' } as const];
+  for await (const batch of pool.scan(requests)) {
+    for (let i = 0; i < batch.rows; i++) {
+      const uid = formatUid(new BigUint64Array(batch.uids().slice(4 * i, 4 * i + 4).buffer), 0);
+      lines.push(`${uid},${Number(batch.texts('url')[i]?.includes('/animals/'))}`);
+    }
+  }
+  return `${lines.join('\n')}\n`;
+}
+
 describe('what cannot be reported', () => {
-  test.each<[string, Table, string[], RegExp]>([
-    ['no safety column', { text: ['a'] }, [], /no safety column.*shardsieve annotate METADATA --safety/],
-    ['a column that is none', { punsafe: [0.1] }, ['--column', 'punsave'], /no column punsave.*punsafe/],
-    [
-      'a column of text',
-      { punsafe: [0.1], nsfw_tag: ['NSFW'] },
-      ['--column', 'nsfw_tag'],
-      /nsfw_tag is BYTE_ARRAY, not a number/,
-    ],
-    [
-      'groups by a score',
-      { punsafe: [0.1] },
-      ['--by', 'punsafe'],
-      /punsafe is DOUBLE: rows are grouped by names/,
-    ],
-    ['a threshold that is none', { punsafe: [0.1] }, ['--threshold', 'high'], /must be a number/],
-    ['a label without labels', { punsafe: [0.1] }, ['--positive', 'x'], /Add --labels/],
-    [
-      'no such labels',
-      { punsafe: [0.1] },
-      ['--labels', 'none.csv'],
-      /no such file of labels \(file none.csv\)/,
-    ],
-    [
-      'unknown uids',
-      { punsafe: [0.1] },
-      ['--labels', 'unknown.csv'],
-      /1 of 2 labelled uids are not in the metadata: f{32}/,
-    ],
-    ['one class', { punsafe: [0.1] }, ['--labels', 'one.csv'], /every label is "1".*both kinds/],
-  ])('%s', async (name, table, args, message) => {
-    await writeFile(join(folder, 'unknown.csv'), `uid,label\n${makeUid(0)},1\n${'f'.repeat(32)},0\n`);
-    await writeFile(join(folder, 'one.csv'), `uid,label\n${makeUid(0)},1\n`);
-    const metadata = await write(`bad ${name}`, table);
-    const { code, stdout, stderr } = await cli(['safety', 'report', metadata, ...args], { cwd: folder });
-    expect(stderr).toMatch(message);
+  const one: Table = { punsafe: [0.1] };
+
+  test('the command says it in one line, with nothing on stdout', async () => {
+    const metadata = await write('bad', { text: ['a'] });
+    const { code, stdout, stderr } = await cli(['safety', 'report', metadata]);
+    expect(stderr).toMatch(/^error: .*no safety column.*shardsieve annotate METADATA --safety .*\n$/);
     expect(stdout).toBe('');
     expect(code).toBe(2);
+    const wrong = await cli(['safety', 'report', metadata, '--threshold', 'high']);
+    expect(wrong.stderr).toMatch(/must be a number/);
+    expect(wrong.code).toBe(2);
+  });
+
+  test.each<[string, Table, Omit<SafetyReportOptions, 'metadata'>, RegExp]>([
+    ['a column that is none', one, { columns: ['punsave'] }, /no column punsave.*punsafe/],
+    [
+      'a column of text',
+      { nsfw_tag: ['NSFW'] },
+      { columns: ['nsfw_tag'] },
+      /nsfw_tag is BYTE_ARRAY, not a number/,
+    ],
+    ['groups by a score', one, { by: ['punsafe'] }, /punsafe is DOUBLE: rows are grouped by names/],
+    ['too many thresholds', one, { thresholds: [1, 2, 3, 4, 5, 6, 7] }, /7 thresholds are more than/],
+    ['a label without labels', one, { positive: 'x' }, /Add --labels/],
+    ['no such labels', one, { labels: 'none.csv' }, /no such file of labels \(file none.csv\)/],
+    [
+      'unknown uids',
+      one,
+      { labels: `${makeUid(0)},1\n${'f'.repeat(32)},0` },
+      /1 of 2 labelled uids are not in the metadata: f{32}/,
+    ],
+    ['one class', one, { labels: `${makeUid(0)},1` }, /every label is "1".*both kinds/],
+  ])('%s', async (name, table, options, message) => {
+    const metadata = await write(`bad ${name}`, table);
+    const labels = options.labels?.includes(',') ? join(folder, `${name}.csv`) : options.labels;
+    if (labels?.startsWith(folder)) await writeFile(labels, `uid,label\n${options.labels}\n`);
+    const failed = reportSafety({ ...options, labels, metadata });
+    await expect(failed).rejects.toThrow(message);
+    await expect(failed).rejects.toBeInstanceOf(UsageError);
   });
 });
 

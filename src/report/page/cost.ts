@@ -7,7 +7,7 @@ export const LOOKED_AT = [0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.5, 0.7, 0.9];
 const FROM = 0.001;
 
 /** What is kept at each threshold. */
-export function costSection({ measures, levels }: SafetyReport): string {
+export function costSection({ measures, levels, tags }: SafetyReport): string {
   const shares = measures.filter((measure) => !isCount(measure));
   const parts = [
     '<h2>What thresholds remove</h2>',
@@ -24,6 +24,12 @@ export function costSection({ measures, levels }: SafetyReport): string {
       ]),
     ),
   ];
+  if (tags !== null) {
+    const rows = tags.map(({ tag, rows: n, share }) => [
+      ...[escaped(tag ?? 'without a tag'), percent(share), count(n)],
+    ]);
+    parts.push(table('By tag: select --safe keeps UNLIKELY', ['nsfw_tag', 'share of all', 'rows'], rows));
+  }
   if (shares.length > 0) {
     parts.push(
       curveChart(shares, levels),
