@@ -1,10 +1,17 @@
-import { readFile } from 'node:fs/promises';
+import { readFile, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import * as ort from 'onnxruntime-web';
 import { describe, expect, it } from 'vitest';
+import { modelFile } from '../../cli/onnx/files.ts';
+import { nodeSessions } from '../../cli/onnx/session.ts';
 import { parseClipConfig } from '../../src/clip/config.ts';
-import { loadClip } from '../../src/clip/model.ts';
+import { calibrate } from '../../src/clip/int8/calibrate.ts';
+import { writeQuantised } from '../../src/clip/int8/write.ts';
+import { cosine, loadClip } from '../../src/clip/model.ts';
 import type { SessionFactory, Tensor } from '../../src/onnx/session.ts';
 import { goldenPixels, largestDifference, readGolden } from '../clip/golden.ts';
+import { scratch } from '../helpers/tmp.ts';
 
 const fixtures = new URL('../fixtures/clip/', import.meta.url);
 
@@ -26,9 +33,11 @@ function webSessions(weights: Uint8Array): SessionFactory {
             new ort.Tensor(t.type, t.data, t.dims),
           ]);
           const answers = await session.run(Object.fromEntries(inputs));
-          const { data, dims } = answers['embedding'];
-          const embedding: Tensor = { type: 'float32', dims, data: data as Float32Array };
-          return { embedding };
+          const floats = Object.entries(answers).map(([name, { data, dims }]): [string, Tensor] => [
+            name,
+            { type: 'float32', dims, data: data as Float32Array },
+          ]);
+          return Object.fromEntries(floats);
         },
         release: () => session.release(),
       };
@@ -49,5 +58,44 @@ describe.each(['gelu-f32', 'quickgelu-f16', 'patch14-bf16-custom-text', 'head10-
     await model.release();
     expect(largestDifference(images, golden.image_unit)).toBeLessThan(5e-6);
     expect(largestDifference(texts, golden.text_unit)).toBeLessThan(5e-6);
+  });
+});
+
+describe('in 8 bits', () => {
+  it('the web runtime gives what Node does, to a few roundings', async () => {
+    const folder = new URL('quickgelu-f16/', fixtures);
+    const golden = await readGolden(new URL('golden.json', folder));
+    const at = (name: string) => fileURLToPath(new URL(name, folder));
+    const config = parseClipConfig(await readFile(at('open_clip_config.json'), 'utf8'));
+    const weights = await modelFile(at('open_clip_model.safetensors'));
+    const pixels = goldenPixels(golden.pictures, config.vision.imageSize);
+    const tokens = golden.ids.map((row) => Int32Array.from(row));
+    const ranges = await calibrate(
+      { config, file: weights, sessions: nodeSessions(weights, { threads: 1, worker: false }) },
+      { pixels: [pixels.slice(0, pixels.length / golden.pictures)], tokens },
+    );
+    const path = join(await scratch(), 'int8.safetensors');
+    const chunks: Uint8Array[] = [];
+    await writeQuantised(
+      { config, file: weights, ranges, made: {} },
+      { write: async (chunk) => void chunks.push(chunk.slice()) },
+    );
+    await writeFile(path, Buffer.concat(chunks));
+    const file = await modelFile(path);
+    const bytes = new Uint8Array(await readFile(path));
+    const rows: Float32Array[] = [];
+    for (const sessions of [nodeSessions(file, { threads: 1, worker: false }), webSessions(bytes)]) {
+      const model = await loadClip({ config, weights, sessions, quantised: { file, precision: 'int8' } });
+      rows.push(await model.embedImages(pixels, golden.pictures), await model.embedTexts(tokens));
+      await model.release();
+    }
+    const [image, text, webImage, webText] = rows;
+    const { embedDim } = config;
+    for (let i = 0; i < golden.pictures; i++) {
+      expect(cosine(image, i, webImage, i, embedDim)).toBeGreaterThan(0.999);
+    }
+    for (let i = 0; i < tokens.length; i++) {
+      expect(cosine(text, i, webText, i, embedDim)).toBeGreaterThan(0.999);
+    }
   });
 });
