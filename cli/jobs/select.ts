@@ -2,9 +2,10 @@ import { basename, dirname } from 'node:path';
 import { checkFolders } from '../../src/metadata/check.ts';
 import { writeFile } from '../../src/metadata/folder.ts';
 import { guard } from '../../src/select/guard.ts';
+import { filesOf } from '../../src/select/inspect.ts';
 import { parseFilters } from '../../src/select/parse.ts';
 import { openPool, type Pool } from '../../src/select/pool.ts';
-import { encodeRecord, filesFingerprint } from '../../src/select/record.ts';
+import { encodeRecord, filesFingerprint, type SubsetRecord } from '../../src/select/record.ts';
 import type { PoolFile } from '../../src/select/scan.ts';
 import { type Selection, selectFrom } from '../../src/select/select.ts';
 import type { Filter, FilterInput } from '../../src/select/spec.ts';
@@ -14,7 +15,9 @@ import { VERSION } from '../../src/version.ts';
 import { createEngine } from '../duckdb/engine.ts';
 import { openFolder } from '../io/folder.ts';
 import type { LidChoice } from '../language/models.ts';
+import { sha256File } from '../onnx/files.ts';
 import { createSelectEnv } from '../select/env.ts';
+import { namesIn } from '../select/files.ts';
 
 /** Which rows stay: filters in order, or one score and its bound, or both, the score last. */
 export interface FilterChoice {
@@ -120,6 +123,7 @@ async function write(
       ...{ filters, strict, repeats: multiset ? 'keep' : 'drop' },
     },
     input: await describe(pool.files),
+    ...(await describeNamed(filters)),
     ...(join === undefined ? {} : { joined: await describeJoins(join) }),
     steps: selection.steps,
     kept: { rows: keptRows, uids: keptUids, repeats },
@@ -137,6 +141,14 @@ async function describe(files: readonly PoolFile[]) {
 async function describeJoins(paths: readonly string[]) {
   const { openJoins } = await import('../duckdb/joins.ts');
   return Promise.all((await openJoins(paths)).map(({ files }) => describe(files)));
+}
+
+async function describeNamed(filters: readonly Filter[]): Promise<Pick<SubsetRecord, 'named'>> {
+  const named: NonNullable<SubsetRecord['named']>[number][] = [];
+  for (const path of filesOf(filters)) {
+    for (const file of await namesIn(path)) named.push({ file, sha256: await sha256File(file) });
+  }
+  return named.length === 0 ? {} : { named };
 }
 
 /** `subset.npy` is described by `subset.json`. */

@@ -15,7 +15,8 @@ async function isThere(path: string): Promise<boolean> {
  */
 export async function namesIn(path: string): Promise<string[]> {
   const names: string[] = [];
-  for (const name of path.split(',')) {
+  // A name with a comma in it is taken for itself.
+  for (const name of (await isThere(path)) ? [path] : path.split(',')) {
     if (await isThere(name)) names.push(name);
     else if (!isDynamicPattern(name))
       throw new UsageError('a file that a filter names is not there', { file: name });

@@ -19,6 +19,8 @@ export interface SubsetRecord {
     repeats: 'keep' | 'drop';
   };
   input: { rows: number; files: number; fingerprint: string };
+  /** SHA-256 of the files that filters name: block-lists, centroids, targets, entries, subsets. */
+  named?: readonly { file: string; sha256: string }[];
   /** Tables joined by uid, in the recipe's order. */
   joined?: readonly { rows: number; files: number; fingerprint: string }[];
   steps: readonly Step[];
