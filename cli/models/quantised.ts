@@ -10,7 +10,7 @@ import type { ClipConfig } from '../../src/clip/config.ts';
 import { type CalibrationInput, calibrate } from '../../src/clip/int8/calibrate.ts';
 import { QUANTISER_VERSION } from '../../src/clip/int8/file.ts';
 import { writeQuantised } from '../../src/clip/int8/write.ts';
-import { CancelledError } from '../../src/errors.ts';
+import { CancelledError, messageOf, OutputError } from '../../src/errors.ts';
 import { fingerprint } from '../../src/run/fingerprint.ts';
 import type { Env } from '../hub/settings.ts';
 import { openFolder } from '../io/folder.ts';
@@ -77,7 +77,16 @@ export async function quantisedCheckpoint(
     await cached.remove(name);
   }
   onNote?.('quantising the weights, once for this model and these calibration pictures');
-  return make(parts, folder, signal);
+  try {
+    return await make(parts, folder, signal);
+  } catch (cause) {
+    if (!(cause instanceof OutputError)) throw cause;
+    throw new OutputError(`the quantised weights cannot be kept: ${messageOf(cause.cause ?? cause)}`, {
+      file: folder,
+      cause,
+      hint: 'Set SHARDSIEVE_QUANTISED to a folder that can be written and has room for half of the weights',
+    });
+  }
 }
 
 async function make(
@@ -88,7 +97,7 @@ async function make(
   const { config, weightsPath, threads } = parts;
   const file = await modelFile(weightsPath);
   const sessions = nodeSessions(file, threads === undefined ? {} : { threads });
-  const ranges = await calibrate({ config, file, sessions }, await parts.input());
+  const ranges = await calibrate({ config, file, sessions }, await parts.input(), signal);
   const cached = openFolder(folder);
   // Its name is known when its last byte is: it is written whole under another one first.
   const provisional = `making-${process.pid}`;

@@ -2,7 +2,7 @@
  * What the inputs of the quantised layers range over, found by running the towers in float32 on some pictures and
  * captions.
  */
-import { ModelError } from '../../errors.ts';
+import { CancelledError, ModelError } from '../../errors.ts';
 import { type RangedBytes, readSafetensors } from '../../onnx/safetensors.ts';
 import type { Session, SessionFactory, Tensor } from '../../onnx/session.ts';
 import type { ClipConfig } from '../config.ts';
@@ -41,10 +41,11 @@ export interface CalibrationInput {
 /** Pictures a run: what is kept is one range, so the batch only costs memory. */
 const BATCH = 8;
 
-/** Runs both towers over the input. `sessions` is bound to `file`. Throws `ModelError`. */
+/** Runs both towers over the input. `sessions` is bound to `file`. Throws `ModelError`, `CancelledError` on the signal. */
 export async function calibrate(
   parts: { config: ClipConfig; file: RangedBytes; sessions: SessionFactory },
   input: CalibrationInput,
+  signal?: AbortSignal,
 ): Promise<Ranges> {
   const { config, file, sessions } = parts;
   if (input.pixels.length === 0 || input.tokens.length === 0) {
@@ -55,6 +56,7 @@ export async function calibrate(
   const side = config.vision.imageSize;
   await withSession(sessions, imageTower(config, weights, observed, sessions.location), async (session) => {
     for (let start = 0; start < input.pixels.length; start += BATCH) {
+      if (signal?.aborted) throw new CancelledError();
       const batch = input.pixels.slice(start, start + BATCH);
       const data = new Float32Array(batch.length * batch[0].length);
       for (const [i, picture] of batch.entries()) data.set(picture, i * picture.length);
@@ -65,6 +67,7 @@ export async function calibrate(
   await withSession(sessions, textTower(config, weights, observed, sessions.location), async (session) => {
     // One at a time: what stands behind a caption's end in a batch is no caption.
     for (const row of input.tokens) {
+      if (signal?.aborted) throw new CancelledError();
       const end = firstMaximum(row);
       const data = row.slice(0, end + 1);
       const feeds = {
