@@ -49,8 +49,8 @@ export const TINY = 1e-30;
 
 /**
  * What other pictures may have beyond the calibration's, as a share of its range, at each end. A value that is cut costs
- * its sample far more than a wider step costs all of them: on the demo's held-out pairs, the least cosine to fp32 is
- * .99973 without and .99991 with it, the mean error 9% larger.
+ * its sample far more than a wider step costs all of them: on the demo's shards 1 to 3, the least cosine to fp32 is .99973
+ * (pictures) and .99951 (captions) without it, .99992 and .99982 with it, and the mean is no worse.
  */
 const MARGIN = 0.1;
 
