@@ -92,16 +92,21 @@ function perValues<T>(make: (page: Page) => T): (page: Page) => T {
 const entriesOf = ({ indexes, entries, count }: Page) => (indexes === undefined ? count : entries);
 
 function numbers(cursor: Cursor, type: FlatColumn['type']): Reader {
+  const isFloat = type === 'FLOAT' || type === 'DOUBLE';
   const decoded = perValues((page) => plainNumbers(page.values, entriesOf(page), type));
   return (rows) => {
     const into = new (type === 'FLOAT' ? Float32Array : Float64Array)(rows);
+    const width = into.BYTES_PER_ELEMENT;
     for (const run of cursor.runs(rows)) {
-      const values = decoded(run.page);
-      const { present, indexes } = run.page;
-      if (present === undefined && indexes === undefined) {
-        into.set(values.subarray(run.first, run.first + run.rows), run.at);
+      const { present, indexes, values: bytes } = run.page;
+      if (isFloat && present === undefined && indexes === undefined) {
+        // They lie in the page as they do in memory, but not at places where an array of them may begin.
+        const part = bytes.subarray(run.first * width, (run.first + run.rows) * width);
+        if (part.length < run.rows * width) throw new Error('a page ends early');
+        new Uint8Array(into.buffer, run.at * width).set(part);
         continue;
       }
+      const values = decoded(run.page);
       let value = run.first;
       for (let i = 0; i < run.rows; i++) {
         const isThere = present === undefined || present[run.row + i] === 1;

@@ -5,8 +5,8 @@
  *   node tools/bench/select.ts METADATA --datacomp CHECKOUT [--python PATH] [--cases clip_score,basic_filter,where]
  *     [--rounds 3] [--ours-only]
  *
- * METADATA comes from tools/bench/make_metadata.ts. Our seconds are the whole process, its start included; Python's
- * begin after its imports. Both sides have read the files once before the clock starts. Processor seconds and peak
+ * METADATA comes from tools/bench/make_metadata.ts. Ours is the package as published, so `npm run build` comes first.
+ * Our seconds are the whole process, its start included; Python's begin after its imports. Both sides have read the files once before the clock starts. Processor seconds and peak
  * memory are of the process and its children, as GNU time sees them (of Python: the largest process).
  */
 import { $, argv, fs, os, path } from 'zx';
@@ -50,7 +50,7 @@ const sha256 = async (file: string) => (await $`sha256sum ${file}`).stdout.slice
 async function ours(name: string): Promise<Round & { rows: number }> {
   const command = [
     process.execPath,
-    'cli/main.ts',
+    'cli/shardsieve.js',
     'select',
     metadata,
     ...CASES[name],
