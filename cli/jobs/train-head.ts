@@ -1,9 +1,10 @@
 import { basename } from 'node:path';
 import { UsageError } from '../../src/errors.ts';
-import { checkHead, HEAD_FORMAT, type Head } from '../../src/safety/heads/head.ts';
+import { checkHead, HEAD_FORMAT, type Head, OWN_GROUPS } from '../../src/safety/heads/head.ts';
 import type { Estimate } from '../../src/safety/heads/train/metrics.ts';
 import {
   type ClassMetrics,
+  checkTraining,
   type Trained,
   type TrainOptions,
   train,
@@ -58,6 +59,10 @@ export async function trainHead(options: TrainHeadOptions): Promise<TrainedHead>
     throw new UsageError(`${JSON.stringify(name)} cannot name a column`, {
       hint: 'A name is made of a-z, 0-9 and _',
     });
+  if (OWN_GROUPS.includes(name))
+    throw new UsageError(`a head cannot be called ${name}: columns of that name are Shardsieve’s own`, {
+      hint: 'Give another --name',
+    });
   const { embeddings: folders, labels, positive, slug, signal } = options;
   const { data, space, preprocessFingerprint, notes } = await readLabelled({
     folders,
@@ -67,6 +72,7 @@ export async function trainHead(options: TrainHeadOptions): Promise<TrainedHead>
     signal,
   });
   const settings = settingsOf(options, data.classes.length);
+  checkTraining(data, settings, labels);
   // "1" says nothing to whoever reads the figures.
   if (String(data.classes) === '0,1') data.classes = [`not ${name}`, name];
   const trained = await train(data, {
@@ -98,6 +104,12 @@ export async function trainHead(options: TrainHeadOptions): Promise<TrainedHead>
     },
     options.out,
   );
+  const isLuck = trained.metrics.filter(({ rocAuc }) => !(rocAuc.low > 0.5)).map(({ label }) => label);
+  if (isLuck.length > 0) {
+    notes.push(
+      `${isLuck.join(', ')}: ROC-AUC on held-out rows is not above that of guessing, 0.5, beyond luck: label more samples before the head is used`,
+    );
+  }
   await saveHead(head, options.out);
   return { head, trained, rows: data.rows, notes };
 }

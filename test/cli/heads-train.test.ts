@@ -97,7 +97,7 @@ describe('labels that cannot be used', () => {
       [],
       /1 of 21 labelled uids are not in the metadata: 0{32}/,
     ],
-    ['one class only', () => csv(labels.map(([uid]) => [uid, 0])), [], /every label is "0"/],
+    ['one class only', () => csv(labels.map(([uid]) => [uid, 0])), [], /every label is "0".*labels\.csv/],
     ['no such column', () => csv(labels, 'id,label'), [], /no column uid in their first line/],
     ['a uid that is none', () => line('abc,1'), [], /line 22: uid "abc" is not 32 hex digits/],
     ['an empty label', () => line(`${'1'.repeat(32)},`), [], /line 22: the label is empty/],
@@ -110,7 +110,12 @@ describe('labels that cannot be used', () => {
       [],
       /which of animal, no, other is looked for is not said.*--positive/,
     ],
-    ['too few for the folds', () => csv(labels), ['--folds', '100'], /too few for 100 folds/],
+    [
+      'too few for the folds',
+      () => csv(labels),
+      ['--folds', '100'],
+      /labelled "1", too few for 100 folds.*labels\.csv/,
+    ],
     ['another slug', () => csv(labels), ['--slug', 'b32'], /no model b32 made embeddings here.*demo/],
     ['no labels', () => 'uid,label\n', [], /there are no labels/],
   ])('%s', async (_, text, more, message) => {

@@ -4,7 +4,9 @@ import { lbfgs } from './lbfgs.ts';
 
 /**
  * Platt's calibration: `sigmoid(a · logit + b)` by maximum likelihood, with his targets instead of 0 and 1, which keep
- * a perfect separation from becoming a step (Platt 1999; Lin, Lin and Weng 2007).
+ * a perfect separation from becoming a step (Platt 1999; Lin, Lin and Weng 2007). `a` is 0 or more, as isotonic
+ * regression is monotone: scores that rank worse than chance are not turned round, for what is then measured would be
+ * the calibration's guess and not the head. They say nothing, and the answer is the share of positives.
  */
 export async function fitPlatt(logits: Float64Array, labels: Int32Array): Promise<{ a: number; b: number }> {
   const positives = labels.reduce((sum, label) => sum + (label === 1 ? 1 : 0), 0);
@@ -32,7 +34,10 @@ export async function fitPlatt(logits: Float64Array, labels: Int32Array): Promis
     Float64Array.of(scale, 0),
     { tolerance: 1e-8 * logits.length },
   );
-  return { a: x[0] / scale, b: x[1] };
+  if (x[0] >= 0) return { a: x[0] / scale, b: x[1] };
+  // The optimum of `b` where `a` is 0: all rows get the mean of the targets.
+  const mean = (positives * high + negatives * low) / labels.length;
+  return { a: 0, b: Math.log(mean / (1 - mean)) };
 }
 
 /** Points of a monotone step function as lines between them; `x` ascends. */

@@ -55,7 +55,7 @@ const RECALLS = [0.5, 0.8, 0.9, 0.95];
 
 /** Throws `UsageError` where the labels cannot be learned from, `CancelledError` on the signal. */
 export async function train(data: Labelled, options: TrainOptions): Promise<Trained> {
-  check(data, options);
+  checkTraining(data, options);
   const { classes, labels } = data;
   const fold = stratifiedFolds(labels, classes.length, options.folds, seededRandom(options.seed ^ 0x5eed));
   const outputs = classes.length === 2 ? 1 : classes.length;
@@ -94,14 +94,15 @@ export async function train(data: Labelled, options: TrainOptions): Promise<Trai
   return { layers: await finished(whole, logits, labels, options), metrics, best, iterations, converged };
 }
 
-function check(data: Labelled, options: TrainOptions): void {
-  const counts = classCounts(data.labels, data.classes.length);
-  if (data.classes.length < 2) {
-    throw new UsageError(
-      `every label is ${JSON.stringify(data.classes[0] ?? '')}: there is nothing to tell apart`,
-      {
-        hint: 'Label samples of both kinds',
-      },
+/** Throws `UsageError` where the labels, of `file`, or the settings cannot be trained with. */
+export function checkTraining(data: Labelled, options: TrainOptions, file?: string): void {
+  const fail = (problem: string, hint: string) => new UsageError(problem, { file, hint });
+  const { classes, embeddings } = data;
+  const counts = classCounts(data.labels, classes.length);
+  if (classes.length < 2) {
+    throw fail(
+      `every label is ${JSON.stringify(classes[0] ?? '')}: there is nothing to tell apart`,
+      'Label samples of both kinds',
     );
   }
   if (!Number.isInteger(options.folds) || options.folds < 2)
@@ -110,28 +111,23 @@ function check(data: Labelled, options: TrainOptions): void {
     throw new UsageError(`a weight decay of ${options.l2}`, { hint: '--l2 is a number from 0 up' });
   const least = counts.indexOf(Math.min(...counts));
   if (counts[least] < options.folds) {
-    throw new UsageError(
-      `${counts[least]} samples are labelled ${JSON.stringify(data.classes[least])}, too few for ${options.folds} folds`,
-      { hint: 'Label more of them, or give fewer --folds (at least 2)' },
+    const are = counts[least] === 1 ? 'sample is' : 'samples are';
+    throw fail(
+      `${counts[least]} ${are} labelled ${JSON.stringify(classes[least])}, too few for ${options.folds} folds`,
+      'Label more of them, or give fewer --folds (at least 2)',
     );
   }
-  if (data.classes.length > 2 && options.calibrate !== 'none') {
-    throw new UsageError(
-      `${options.calibrate} calibrates two classes, and there are ${data.classes.length}`,
-      {
-        hint: 'Leave --calibrate out',
-      },
+  if (classes.length > 2 && options.calibrate !== 'none')
+    throw fail(
+      `${options.calibrate} calibrates two classes, and there are ${classes.length}`,
+      'Leave --calibrate out',
     );
-  }
-  const bad = data.embeddings.findIndex((value) => !Number.isFinite(value));
-  if (bad >= 0) {
-    throw new UsageError(
-      `the embedding of labelled sample ${Math.floor(bad / data.dim)} holds ${data.embeddings[bad]}`,
-      {
-        hint: 'Leave the sample out of the labels, or score its shard again',
-      },
+  const bad = embeddings.findIndex((value) => !Number.isFinite(value));
+  if (bad >= 0)
+    throw fail(
+      `the embedding of labelled sample ${Math.floor(bad / data.dim)} holds ${embeddings[bad]}`,
+      'Leave the sample out of the labels, or score its shard again',
     );
-  }
 }
 
 /** Probabilities of each fold by the calibration of the other folds' scores. */
