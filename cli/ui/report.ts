@@ -109,7 +109,7 @@ export function selectLines(totals: SelectTotals): string[] {
   const lines = [`${count(keptRows)} of ${plural(total, 'row')} kept, ${percent(keptRows, total)}${bound}`];
   const unknown = unjudged(totals);
   if (unknown > 0)
-    lines.push(`${plural(unknown, 'row')} that could not be judged (no score, no caption), kept out`);
+    lines.push(`${plural(unknown, 'row')} that could not be judged (a value is missing), kept out`);
   lines.push(
     `${plural(totals.written, 'uid')} in the subset, ${plural(totals.repeats, 'repeat')} among the kept rows`,
   );

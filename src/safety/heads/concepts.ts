@@ -9,7 +9,7 @@
 import { parse } from 'yaml';
 import * as z from 'zod';
 import { ModelError, messageOf, UsageError } from '../../errors.ts';
-import { checkHead, HEAD_FORMAT, type Head, type HeadSpace } from './head.ts';
+import { checkHead, HEAD_FORMAT, type Head, type HeadSpace, OWN_GROUPS } from './head.ts';
 
 /** A prompt is a caption; CLIP reads 77 tokens of it. */
 const MAX_PROMPT_LENGTH = 500;
@@ -24,7 +24,10 @@ const prompt = z
   .refine((text) => text.length <= MAX_PROMPT_LENGTH, `is longer than ${MAX_PROMPT_LENGTH} characters`);
 const prompts = z.array(prompt, { error: 'must be a list of prompts' }).min(1, 'needs at least one prompt');
 const conceptFileSchema = z.strictObject({
-  name: z.string().regex(/^[a-z0-9_]+$/, 'must be made of a-z, 0-9 and _'),
+  name: z
+    .string()
+    .regex(/^[a-z0-9_]+$/, 'must be made of a-z, 0-9 and _')
+    .refine((name) => !OWN_GROUPS.includes(name), 'is a name of Shardsieve’s own columns: choose another'),
   title: z.string().min(1).optional(),
   concepts: z
     .record(z.string().regex(/^[a-z0-9_]+$/, 'a concept is named by a-z, 0-9 and _'), prompts)
@@ -40,7 +43,7 @@ export function parseConcepts(text: string, file: string): ConceptFile {
     'It needs name, concepts (prompts by concept) and neutral (prompts); see assets/safety/concepts.yaml';
   let value: unknown;
   try {
-    value = parse(text, { maxAliasCount: 0 });
+    value = parse(text, { maxAliasCount: 0, logLevel: 'error' });
   } catch (cause) {
     throw new UsageError(`the concept file is no YAML: ${messageOf(cause).split('\n')[0]}`, {
       file,

@@ -25,11 +25,18 @@ const spaceSchema = z.strictObject({
 });
 export type HeadSpace = z.infer<typeof spaceSchema>;
 
+/** Column groups and columns that are Shardsieve's own; a head of such a name would stand in their place. */
+export const OWN_GROUPS: readonly string[] = ['punsafe', 'nsfwjs', 'hashes', 'words'];
+const OWN_COLUMN = /^(nsfw_tag|nsfw_nsfwjs_.*|safety_words)$/;
+
 export const headInfoSchema = z
   .strictObject({
     format: z.literal(HEAD_FORMAT),
     /** Names the head, and its column group `safety:<name>`. */
-    name: columnName,
+    name: columnName.refine(
+      (name) => !OWN_GROUPS.includes(name),
+      'is a name of Shardsieve’s own columns: give the head another',
+    ),
     /** One line for people. */
     title: words,
     space: spaceSchema,
@@ -45,7 +52,8 @@ export const headInfoSchema = z
           .regex(
             /^(nsfw|safety)_[a-z0-9_]+$/,
             'must begin with nsfw_ or safety_ and go on with a-z, 0-9 and _',
-          ),
+          )
+          .refine((name) => !OWN_COLUMN.test(name), 'is a column of Shardsieve’s own: give it another name'),
       )
       .min(1),
     /** `unsure` and `nsfw`, or other names; values at or above a threshold are that. */

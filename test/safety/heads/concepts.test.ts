@@ -30,6 +30,11 @@ describe('a concept file that cannot be used names the field and the fix', () =>
     ['no neutral ones', { ...good, neutral: undefined }, /neutral: must be a list of prompts/],
     ['a name that is no column', { ...good, concepts: { 'Big cats': ['x'] } }, /concepts/],
     ['a prompt twice', { ...good, neutral: ['A cat '] }, /the prompt "A cat " stands there twice/],
+    [
+      'a name of our own columns',
+      { ...good, name: 'punsafe' },
+      /name: is a name of Shardsieve’s own columns/,
+    ],
     ['a field too many', { ...good, prompts: [] }, /Unrecognized key: "prompts"/],
     ['no YAML', 'a: [', /is no YAML/],
   ])('%s', (_, value, message) => {

@@ -56,6 +56,16 @@ describe('a file that is no head', () => {
       edited((json) => (json['columns'] = ['uid'])),
       /columns\.0: must begin with nsfw_ or safety_/,
     ],
+    [
+      'a name of our own columns',
+      edited((json) => (json['name'] = 'punsafe')),
+      /name: is a name of Shardsieve’s own columns/,
+    ],
+    [
+      'a column of our own',
+      edited((json) => (json['columns'] = ['nsfw_tag'])),
+      /columns\.0: is a column of Shardsieve’s own/,
+    ],
     ['labels and columns apart', edited((json) => (json['labels'] = ['a', 'b'])), /columns: must be as many/],
     [
       'another dimension',
