@@ -39,12 +39,12 @@ export { loadTextClassifier, type TextClassifier } from './safety/text/classifie
 export { parseWordList, type WordList, WordMatcher } from './safety/words/words.ts';
 export { type ScoredShard, type ScoreModel, type ScoreShardOptions, scoreShard } from './score/shard.ts';
 export { type Selection, selectSubset } from './select/select.ts';
-export { parseSubset, writeSubset } from './subset/npy.ts';
 export { type RemoveReport, removeSamples } from './subset/remove.ts';
 export { type ReshardReport, reshard } from './subset/reshard.ts';
-export { UidSet } from './subset/uid-set.ts';
 export { readTar, type TarEntry } from './tar/reader.ts';
 export { TarWriter } from './tar/writer.ts';
+export { parseSubset, writeSubset } from './uids/npy.ts';
+export { UidSet } from './uids/uid-set.ts';
 export { VERSION } from './version.ts';
 export { type Pair, type PairOptions, toPair } from './webdataset/pair.ts';
 export { type RawSample, readSamples } from './webdataset/samples.ts';

@@ -27,7 +27,7 @@ import {
   type PoolFile,
   type Scanner,
 } from '../../src/select/scan.ts';
-import { formatUid, type Uids } from '../../src/select/uids.ts';
+import { formatUid, type Uids } from '../../src/uids/uids.ts';
 import { openFolder } from '../io/folder.ts';
 import { quoteName } from './database.ts';
 import { PLACE_NAME } from './schema.ts';

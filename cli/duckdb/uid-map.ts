@@ -1,4 +1,4 @@
-import { compareUids } from '../../src/select/uids.ts';
+import { compareUids } from '../../src/uids/uids.ts';
 
 /** Room for a table of this many uids. */
 const MAX_SLOTS = 2 ** 31;

@@ -3,7 +3,7 @@ import { readFile } from 'node:fs/promises';
 import { UsageError } from '../../src/errors.ts';
 import { type LabelFile, parseLabels } from '../../src/safety/heads/train/labels.ts';
 import type { Pool } from '../../src/select/pool.ts';
-import { parseUidText } from '../../src/select/uids.ts';
+import { parseUidText } from '../../src/uids/uids.ts';
 
 /** Throws `UsageError` where there is no such file, and what `parseLabels` throws. */
 export async function readLabels(path: string, positive: string | undefined): Promise<LabelFile> {

@@ -4,7 +4,7 @@ import { MetadataError, messageOf, UsageError } from '../../src/errors.ts';
 import { parseJsonObject } from '../../src/metadata/json.ts';
 import { type FaceFile, readFaceTable } from '../../src/subset/face-table.ts';
 import type { FaceOptions } from '../../src/subset/faces.ts';
-import type { UidSet } from '../../src/subset/uid-set.ts';
+import type { UidSet } from '../../src/uids/uid-set.ts';
 import { openFolder } from '../io/folder.ts';
 
 export interface FaceFlags {

@@ -4,7 +4,7 @@ import { MetadataError, messageOf, UsageError } from '../../src/errors.ts';
 import type { OnEvent } from '../../src/run/events.ts';
 import { type RemoveReport, removeSamples } from '../../src/subset/remove.ts';
 import { parseUidList } from '../../src/subset/uid-list.ts';
-import { UidSet } from '../../src/subset/uid-set.ts';
+import { UidSet } from '../../src/uids/uid-set.ts';
 import { isShardName, shardBaseName } from '../../src/webdataset/names.ts';
 import { fileSource } from '../io/file.ts';
 import { openFolder } from '../io/folder.ts';

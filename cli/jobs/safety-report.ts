@@ -10,7 +10,7 @@ import { type ChosenExamples, safetyReport } from '../../src/report/report.ts';
 import type { SafetyReport } from '../../src/report/types.ts';
 import { RowMask } from '../../src/select/mask.ts';
 import { openPool, type Pool } from '../../src/select/pool.ts';
-import { formatUid } from '../../src/select/uids.ts';
+import { formatUid } from '../../src/uids/uids.ts';
 import { readLabels, rowsOfLabels } from '../heads/labels.ts';
 import { openFolder } from '../io/folder.ts';
 import { openShards } from './shards.ts';

@@ -9,8 +9,8 @@ import { encodeRecord, filesFingerprint, type SubsetRecord } from '../../src/sel
 import type { PoolFile } from '../../src/select/scan.ts';
 import { type Selection, selectFrom } from '../../src/select/select.ts';
 import type { Filter, FilterInput } from '../../src/select/spec.ts';
-import type { Uids } from '../../src/select/uids.ts';
-import { type SubsetCounts, writeSubset } from '../../src/subset/npy.ts';
+import { type SubsetCounts, writeSubset } from '../../src/uids/npy.ts';
+import type { Uids } from '../../src/uids/uids.ts';
 import { VERSION } from '../../src/version.ts';
 import { createEngine } from '../duckdb/engine.ts';
 import { openFolder } from '../io/folder.ts';

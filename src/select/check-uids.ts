@@ -1,6 +1,6 @@
 import type { CheckedShard } from '../metadata/check-shard.ts';
 import { addDamaged, type Findings } from '../metadata/findings.ts';
-import { countDistinct, parseUid, sortUids, UidList } from './uids.ts';
+import { countDistinct, parseUid, sortUids, UidList } from '../uids/uids.ts';
 
 /**
  * Reads the uids of checked shards: whether each is 32 hex digits (or 16 bytes), and how many come again. Holds 16

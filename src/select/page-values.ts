@@ -4,8 +4,8 @@
  */
 import type { FlatColumn } from '../metadata/parquet-flat.ts';
 import type { Page } from '../metadata/parquet-pages.ts';
+import { parseUidAt } from '../uids/uids.ts';
 import type { ColumnKind, Numbers } from './scan.ts';
-import { parseUidAt } from './uids.ts';
 
 export type Values = Numbers | Uint32Array<ArrayBuffer> | (string | null)[] | (boolean | null)[];
 

@@ -1,6 +1,6 @@
 import { MetadataError } from '../errors.ts';
+import { parseUid } from '../uids/uids.ts';
 import type { Numbers } from './scan.ts';
-import { parseUid } from './uids.ts';
 
 /** A threshold as the column's type holds it: DataComp compares in that type. */
 export function inType(threshold: number, type: 'FLOAT' | 'DOUBLE'): number {

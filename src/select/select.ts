@@ -1,12 +1,12 @@
 import { UsageError } from '../errors.ts';
 import type { Folder } from '../io/bytes.ts';
+import { countDistinct, sortUids, type Uids, wordsOf } from '../uids/uids.ts';
 import type { SelectEnv } from './env.ts';
 import { type EvaluateOptions, evaluate, type Outcome, type Step } from './evaluate.ts';
 import type { RowMask } from './mask.ts';
 import { type OpenOptions, openPool, type Pool } from './pool.ts';
 import { type Spread, spreadOf } from './quantiles.ts';
 import type { Filter } from './spec.ts';
-import { countDistinct, sortUids, type Uids, wordsOf } from './uids.ts';
 
 export interface SelectOptions extends OpenOptions, EvaluateOptions {
   /** Applied in order; `parseFilters` makes them from what people write. None keeps every row. */

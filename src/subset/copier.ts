@@ -1,6 +1,7 @@
 import { CancelledError, SampleError, ShardError } from '../errors.ts';
 import { ChunkPool } from '../io/pool.ts';
 import { isSafeMemberName } from '../tar/names.ts';
+import type { UidSet } from '../uids/uid-set.ts';
 import type { JsonObject } from '../webdataset/json.ts';
 import { jsonOf, type PairOptions, uidFromKey, uidIfKnown } from '../webdataset/pair.ts';
 import { type RawMember, type RawSample, readSamples } from '../webdataset/samples.ts';
@@ -8,7 +9,6 @@ import { type FaceOutcome, Faces } from './faces.ts';
 import type { OutputMember, ShardWriter } from './output.ts';
 import type { ReshardedInput, ReshardInput, ReshardOptions, ReshardReport } from './reshard.ts';
 import { ShuffleBuffer } from './shuffle.ts';
-import type { UidSet } from './uid-set.ts';
 
 /** Uids and samples that are named in a message, which a person reads. */
 const NAMED = 5;

@@ -2,9 +2,9 @@ import { MetadataError } from '../errors.ts';
 import type { Folder } from '../io/bytes.ts';
 import { openParquet } from '../metadata/parquet-read.ts';
 import { parseUids } from '../select/scores.ts';
-import { type Uids, wordsOf } from '../select/uids.ts';
+import type { UidSet } from '../uids/uid-set.ts';
+import { type Uids, wordsOf } from '../uids/uids.ts';
 import type { FaceTable } from './faces.ts';
-import type { UidSet } from './uid-set.ts';
 
 /** A parquet with `uid` and `face_bboxes`, in a folder of metadata. */
 export interface FaceFile {

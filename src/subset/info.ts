@@ -1,4 +1,4 @@
-import { formatUid, type Uids } from '../select/uids.ts';
+import { formatUid, type Uids } from '../uids/uids.ts';
 import type { SubsetFile } from './open.ts';
 import { mergeAll } from './sets.ts';
 

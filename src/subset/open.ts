@@ -1,6 +1,6 @@
 import type { Folder } from '../io/bytes.ts';
-import { sortUids, type Uids, wordsOf } from '../select/uids.ts';
-import { RECORD_BYTES, subsetLayout } from './npy.ts';
+import { RECORD_BYTES, subsetLayout } from '../uids/npy.ts';
+import { sortUids, type Uids, wordsOf } from '../uids/uids.ts';
 
 /** A subset file that is read a stretch at a time: any number of uids costs no memory. */
 export interface SubsetFile {

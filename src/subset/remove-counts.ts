@@ -1,11 +1,11 @@
 import type { Folder } from '../io/bytes.ts';
 import { writeFile } from '../metadata/folder.ts';
 import { parseJsonObject } from '../metadata/json.ts';
-import type { Uids } from '../select/uids.ts';
-import { parseSubset, writeSubset } from './npy.ts';
+import { parseSubset, writeSubset } from '../uids/npy.ts';
+import type { UidSet } from '../uids/uid-set.ts';
+import type { Uids } from '../uids/uids.ts';
 import { CREATED_BY, encode, META, readMeta, SAMPLE_IDS, SIZES } from './output.ts';
 import type { ShardRemoval } from './remove.ts';
-import type { UidSet } from './uid-set.ts';
 
 /**
  * Brings what lies beside the shards up to date: `<shard>_stats.json`, `sizes.json`, `meta.json` and `sample_ids.npy`,

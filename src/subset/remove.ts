@@ -11,12 +11,12 @@ import type { ByteSource, Folder } from '../io/bytes.ts';
 import { type Gunzip, gunzipAnywhere } from '../io/gunzip.ts';
 import { ChunkPool } from '../io/pool.ts';
 import { RECORD } from '../tar/format.ts';
+import type { UidSet } from '../uids/uid-set.ts';
 import { type PairOptions, uidIfKnown } from '../webdataset/pair.ts';
 import { readSamples } from '../webdataset/samples.ts';
 import { withoutWrites } from './dry.ts';
 import { updateCounts } from './remove-counts.ts';
 import type { ReshardInput, ReshardReport } from './reshard.ts';
-import type { UidSet } from './uid-set.ts';
 
 export interface RemoveOptions {
   /** Where the uid comes from; must be what scoring used (`PairOptions.uid`). */

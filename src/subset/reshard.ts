@@ -1,14 +1,14 @@
 import { type ShardError, UsageError } from '../errors.ts';
 import type { ByteSource, Folder } from '../io/bytes.ts';
 import type { Gunzip } from '../io/gunzip.ts';
+import { writeSubset } from '../uids/npy.ts';
+import type { UidSet } from '../uids/uid-set.ts';
 import { Copier } from './copier.ts';
 import { withoutWrites } from './dry.ts';
 import type { FaceCounts, FaceOptions } from './faces.ts';
-import { writeSubset } from './npy.ts';
 import { type OutputShard, prepareOutput, SAMPLE_IDS, ShardWriter } from './output.ts';
 import { type Retry, removeUncounted } from './resharded.ts';
 import { DEFAULT_SHARD_FORMAT, parseShardFormat } from './shard-names.ts';
-import type { UidSet } from './uid-set.ts';
 
 /**
  * Copies the samples that a subset names into new shards: a stream in, a stream out, in the order of the input

@@ -1,11 +1,11 @@
 import { MetadataError, UsageError } from '../errors.ts';
 import type { Folder } from '../io/bytes.ts';
 import { parseJsonObject } from '../metadata/json.ts';
-import { isSorted } from '../select/uids.ts';
-import { readSubset } from './npy.ts';
+import { readSubset } from '../uids/npy.ts';
+import type { UidSet } from '../uids/uid-set.ts';
+import { isSorted } from '../uids/uids.ts';
 import { CREATED_BY, META, type OutputShard, SAMPLE_IDS, SIZES } from './output.ts';
 import { parseShardFormat } from './shard-names.ts';
-import type { UidSet } from './uid-set.ts';
 
 /** A folder that reshard wrote, as its small files say. */
 export interface ReshardedFolder {

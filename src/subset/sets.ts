@@ -1,6 +1,6 @@
 import { CancelledError } from '../errors.ts';
 import type { Folder, Sink } from '../io/bytes.ts';
-import { subsetNpyHeader } from './npy.ts';
+import { subsetNpyHeader } from '../uids/npy.ts';
 import { CHUNK_ENTRIES, type SubsetFile, sortedInMemory } from './open.ts';
 
 /**

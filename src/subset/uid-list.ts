@@ -1,7 +1,7 @@
 import { isNpy } from '../metadata/npy.ts';
 import { badLine, listLines } from '../safety/block/lines.ts';
-import { parseUidText, UidList, type Uids } from '../select/uids.ts';
-import { parseSubset } from './npy.ts';
+import { parseSubset } from '../uids/npy.ts';
+import { parseUidText, UidList, type Uids } from '../uids/uids.ts';
 
 /**
  * Uids in any of the forms that lists of them have: a subset file (`u8,u8` npy), its records alone, or text, one uid of

@@ -7,7 +7,7 @@ import { UsageError } from '../../src/errors.ts';
 import type { SafetyReport } from '../../src/report/types.ts';
 import type { Estimate } from '../../src/safety/heads/train/metrics.ts';
 import { openPool } from '../../src/select/pool.ts';
-import { formatUid } from '../../src/select/uids.ts';
+import { formatUid } from '../../src/uids/uids.ts';
 import { cli } from '../helpers/cli.ts';
 import { fixtureJson } from '../helpers/fixtures.ts';
 import { foreignFolder, type Table } from '../helpers/foreign.ts';

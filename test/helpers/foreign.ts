@@ -2,7 +2,7 @@ import { parquetWriteBuffer } from 'hyparquet-writer';
 import { parseFilters } from '../../src/select/parse.ts';
 import { selectSubset } from '../../src/select/select.ts';
 import type { FilterInput } from '../../src/select/spec.ts';
-import { formatUid } from '../../src/select/uids.ts';
+import { formatUid } from '../../src/uids/uids.ts';
 import { MemoryFolder } from './memory-folder.ts';
 import { makeUid } from './tables.ts';
 

@@ -5,7 +5,7 @@ import { fromFloat16, toFloat16 } from '../../src/metadata/float16.ts';
 import { prepareFolder } from '../../src/metadata/folder.ts';
 import { parseFilters } from '../../src/select/parse.ts';
 import { selectSubset } from '../../src/select/select.ts';
-import { writeSubset } from '../../src/subset/npy.ts';
+import { writeSubset } from '../../src/uids/npy.ts';
 import { MemoryFolder } from '../helpers/memory-folder.ts';
 import { DATACOMP, onDisk, oracle, PYTHON } from '../helpers/python.ts';
 import { makeOutput } from '../helpers/tables.ts';

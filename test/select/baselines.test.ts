@@ -6,8 +6,8 @@ import { openFolder } from '../../cli/io/folder.ts';
 import { selectSubset } from '../../cli/jobs/select.ts';
 import { readColumns } from '../../src/metadata/parquet-read.ts';
 import type { PresetName } from '../../src/select/spec.ts';
-import { readSubset } from '../../src/subset/npy.ts';
-import { UidSet } from '../../src/subset/uid-set.ts';
+import { readSubset } from '../../src/uids/npy.ts';
+import { UidSet } from '../../src/uids/uid-set.ts';
 import { fixtureLines } from '../helpers/fixtures.ts';
 import { scratch } from '../helpers/tmp.ts';
 

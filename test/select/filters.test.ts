@@ -2,7 +2,7 @@ import { describe, expect, it, test } from 'vitest';
 import { MetadataError, UsageError } from '../../src/errors.ts';
 import { Entries } from '../../src/select/entries.ts';
 import type { SelectEnv } from '../../src/select/env.ts';
-import { writeSubset } from '../../src/subset/npy.ts';
+import { writeSubset } from '../../src/uids/npy.ts';
 import { fixtureJson } from '../helpers/fixtures.ts';
 import { foreignFolder, keptBy } from '../helpers/foreign.ts';
 import { MemoryFolder } from '../helpers/memory-folder.ts';

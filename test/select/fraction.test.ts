@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { expect, it } from 'vitest';
 import { fractionThreshold } from '../../src/select/scores.ts';
-import { compareUids, sortUids, type Uids, wordsOf } from '../../src/select/uids.ts';
+import { compareUids, sortUids, type Uids, wordsOf } from '../../src/uids/uids.ts';
 
 const numbers = fc.array(
   fc.oneof(

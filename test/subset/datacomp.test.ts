@@ -8,10 +8,10 @@ import { fileSource } from '../../cli/io/file.ts';
 import { openFolder } from '../../cli/io/folder.ts';
 import { memorySource } from '../../src/io/memory.ts';
 import { readFaceTable } from '../../src/subset/face-table.ts';
-import { parseSubset } from '../../src/subset/npy.ts';
 import { type ReshardOptions, reshard } from '../../src/subset/reshard.ts';
-import { UidSet } from '../../src/subset/uid-set.ts';
 import { readTar } from '../../src/tar/reader.ts';
+import { parseSubset } from '../../src/uids/npy.ts';
+import { UidSet } from '../../src/uids/uid-set.ts';
 import { MemoryFolder } from '../helpers/memory-folder.ts';
 
 const FIXTURES = join(import.meta.dirname, '../fixtures/subset/datacomp');

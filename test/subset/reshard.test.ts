@@ -1,11 +1,11 @@
 import { describe, expect, it } from 'vitest';
 import { CancelledError, OutputError, UsageError } from '../../src/errors.ts';
 import { memorySource } from '../../src/io/memory.ts';
-import { parseUidText, type Uids, wordsOf } from '../../src/select/uids.ts';
 import { type ReshardInput, type ReshardOptions, reshard } from '../../src/subset/reshard.ts';
 import { parseShardFormat } from '../../src/subset/shard-names.ts';
-import { UidSet } from '../../src/subset/uid-set.ts';
 import { readTar } from '../../src/tar/reader.ts';
+import { UidSet } from '../../src/uids/uid-set.ts';
+import { parseUidText, type Uids, wordsOf } from '../../src/uids/uids.ts';
 import { uidFromKey } from '../../src/webdataset/pair.ts';
 import { MemoryFolder } from '../helpers/memory-folder.ts';
 import { type Members, makeSample, makeTar } from '../helpers/shards.ts';

@@ -11,9 +11,9 @@
  */
 import { $, argv, fs, os, path } from 'zx';
 import { openFolder } from '../../cli/io/folder.ts';
-import { parseUidText, type Uids, wordsOf } from '../../src/select/uids.ts';
-import { writeSubset } from '../../src/subset/npy.ts';
 import { TarWriter } from '../../src/tar/writer.ts';
+import { writeSubset } from '../../src/uids/npy.ts';
+import { parseUidText, type Uids, wordsOf } from '../../src/uids/uids.ts';
 
 $.verbose = false;
 

@@ -1,11 +1,11 @@
 import { UsageError } from '../../errors.ts';
 import { BLOCK_KINDS, type BlockKind, type BlockList, parseBlockList } from '../../safety/blocklist.ts';
+import { formatUid } from '../../uids/uids.ts';
 import type { SelectEnv } from '../env.ts';
 import type { Pool } from '../pool.ts';
 import type { Batch, ColumnRequest } from '../scan.ts';
 import type { Params } from '../spec.ts';
 import { DROP, KEEP, type RowFilter, UNJUDGED } from '../types.ts';
-import { formatUid } from '../uids.ts';
 import { requireMade } from './safe.ts';
 
 /** The column that holds what a list names. */

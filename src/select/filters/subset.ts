@@ -1,9 +1,9 @@
 import { UsageError } from '../../errors.ts';
-import { parseSubset } from '../../subset/npy.ts';
+import { KeySet } from '../../uids/key-set.ts';
+import { parseSubset } from '../../uids/npy.ts';
+import { wordsOf } from '../../uids/uids.ts';
 import type { SelectEnv } from '../env.ts';
-import { KeySet } from '../key-set.ts';
 import { DROP, KEEP, type RowFilter } from '../types.ts';
-import { wordsOf } from '../uids.ts';
 
 /** Rows whose uid is in a subset file; how often it is there does not matter. 20 to 40 bytes of memory a uid. */
 export async function subsetFilter(path: string, { readFile }: SelectEnv): Promise<RowFilter> {

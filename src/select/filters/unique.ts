@@ -1,4 +1,4 @@
-import { KeySet, textKey } from '../key-set.ts';
+import { KeySet, textKey } from '../../uids/key-set.ts';
 import { RowMask } from '../mask.ts';
 import type { Params } from '../spec.ts';
 import type { PoolFilter } from '../types.ts';

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { KeySet, textKey } from '../../src/select/key-set.ts';
+import { KeySet, textKey } from '../../src/uids/key-set.ts';
 
 test('texts that differ a little have keys of their own, and each is met once', () => {
   const words = new Uint32Array(4);

@@ -7,7 +7,7 @@ import {
   sortUids,
   type Uids,
   wordsOf,
-} from '../select/uids.ts';
+} from './uids.ts';
 
 /** Buckets by the uppermost 16 bits: uids are hashes, so a search is left with n / 65,536 of them. */
 const BUCKETS = 1 << 16;

@@ -1,7 +1,7 @@
 import { MetadataError } from '../errors.ts';
 import type { Folder } from '../io/bytes.ts';
 import { isNpy, npyHeader, parseNpyHeader } from '../metadata/npy.ts';
-import { countDistinct, dropRepeats, isSorted, sortUids, type Uids } from '../select/uids.ts';
+import { countDistinct, dropRepeats, isSorted, sortUids, type Uids } from './uids.ts';
 
 /**
  * DataComp's subset file: `np.save` of a sorted one-dimensional array of dtype `u8,u8`, the uid's upper and

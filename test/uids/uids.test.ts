@@ -1,9 +1,9 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { MetadataError } from '../../src/errors.ts';
-import { formatUid, parseUidText, sortUids, UidList, type Uids, wordsOf } from '../../src/select/uids.ts';
-import { parseSubset, readSubset, writeSubset } from '../../src/subset/npy.ts';
-import { UidSet } from '../../src/subset/uid-set.ts';
+import { parseSubset, readSubset, writeSubset } from '../../src/uids/npy.ts';
+import { UidSet } from '../../src/uids/uid-set.ts';
+import { formatUid, parseUidText, sortUids, UidList, type Uids, wordsOf } from '../../src/uids/uids.ts';
 import { fixture } from '../helpers/fixtures.ts';
 import { MemoryFolder } from '../helpers/memory-folder.ts';
 
