@@ -1,5 +1,5 @@
 import type { DuckDBConnection } from '@duckdb/node-api';
-import { UsageError } from '../../src/errors.ts';
+import { MetadataError, UsageError } from '../../src/errors.ts';
 import { RowMask } from '../../src/select/mask.ts';
 import type { PoolFile } from '../../src/select/scan.ts';
 import type { Verdict } from '../../src/select/types.ts';
@@ -37,6 +37,7 @@ export async function judgeWhere(
   const ofJoin = new Set(joined?.columns.map(({ name }) => name));
   const names = [...new Set([...types.keys(), ...ofJoin])].sort();
   const { columns } = await checkPredicate(connection, text, names);
+  checkCurrent(files, sources, columns);
   const rows = files.reduce((sum, file) => sum + file.rows, 0);
   const verdict = { keep: new RowMask(rows), unjudged: new RowMask(rows) };
   for (const [shape, members] of shapes) {
@@ -50,6 +51,25 @@ export async function judgeWhere(
     }
   }
   return verdict;
+}
+
+/** Throws `MetadataError` where a column lies in a file whose pool does not count it: it is of an earlier state. */
+function checkCurrent(
+  files: readonly PoolFile[],
+  sources: ReadonlyMap<PoolFile, Source>,
+  used: readonly string[],
+): void {
+  for (const file of files) {
+    const known = new Set(file.parquet.columns.map(({ name }) => name));
+    const lies = (name: string) => sources.get(file)!.shape.columns.some((column) => column.name === name);
+    const column = used.find((name) => !known.has(name) && lies(name));
+    if (column === undefined) continue;
+    throw new MetadataError(`${column} is not made of all that other files have it made of`, {
+      file: file.name,
+      column,
+      hint: 'Run the annotate that was interrupted again, over all shards',
+    });
+  }
 }
 
 interface Query {

@@ -1,7 +1,7 @@
 import { messageOf } from '../errors.ts';
 import type { Folder } from '../io/bytes.ts';
 import { clipGroup, scoreColumn } from './columns.ts';
-import { arraysVouchedFor, expectedColumns } from './commit.ts';
+import { arraysVouchedFor, expectedColumns, withoutOutdated } from './commit.ts';
 import { COPY_FILE, ORIGINAL_GROUP } from './copy.ts';
 import { addDamaged, type Findings } from './findings.ts';
 import { type MetadataFolder, readStats, shardFiles } from './folder.ts';
@@ -62,6 +62,7 @@ export async function checkShard(
   if (record.run !== undefined || record.copy !== undefined) {
     try {
       stats = await readStats(folder, shard);
+      if (stats !== undefined) stats = withoutOutdated(stats, record);
     } catch (error) {
       return damaged(names.stats, error);
     }

@@ -9,7 +9,7 @@ import {
   rowColumns,
   scoreColumn,
 } from './columns.ts';
-import { readStats, shardFiles } from './folder.ts';
+import { type MetadataFolder, readStats, shardFiles } from './folder.ts';
 import { type NpzArray, openNpz, writeNpz } from './npz.ts';
 import { readColumns } from './parquet-read.ts';
 import { encodeParquet } from './parquet-write.ts';
@@ -131,6 +131,19 @@ export function withoutDerived<Stats extends Pick<ShardStats, 'groups' | 'column
   const { [PUNSAFE_GROUP]: _, ...groups } = stats.groups;
   const { [PUNSAFE_GROUP]: __, ...columns } = stats.columns;
   return { ...stats, groups, columns };
+}
+
+/**
+ * Stats that do not vouch for a `punsafe` of other classifiers than its folder's record names: one was added to the
+ * folder, and not to this shard yet. One column never means two things.
+ */
+export function withoutOutdated(
+  stats: ShardStats,
+  { run, copy }: Pick<MetadataFolder, 'run' | 'copy'>,
+): ShardStats {
+  const have = stats.groups[PUNSAFE_GROUP];
+  const want = (run?.groups ?? copy?.groups)?.[PUNSAFE_GROUP]?.fingerprint;
+  return have === undefined || want === undefined || have === want ? stats : withoutDerived(stats);
 }
 
 export interface Output {

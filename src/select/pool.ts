@@ -1,8 +1,10 @@
 import { MetadataError, UsageError } from '../errors.ts';
 import type { Folder } from '../io/bytes.ts';
 import { clipGroup, slugOf } from '../metadata/columns.ts';
+import { withoutOutdated } from '../metadata/commit.ts';
 import { inspectFolder, readStats } from '../metadata/folder.ts';
 import { openParquet } from '../metadata/parquet-read.ts';
+import { PUNSAFE_GROUP } from '../metadata/run.ts';
 import type { ShardStats } from '../metadata/stats.ts';
 import { guess } from './nearest.ts';
 import {
@@ -187,20 +189,24 @@ export async function openPool(folders: readonly Folder[], options: OpenOptions 
       shards = shards.filter((shard) => there.committed.has(shard));
     }
     for (const shard of shards) {
+      const own = vouched ? await readStats(folder, shard) : undefined;
+      const current = own && withoutOutdated(own, there);
+      // What the folder means by it now, this shard does not have.
+      const outdated = own === current ? undefined : new Set(own?.columns[PUNSAFE_GROUP]);
       const parquet = await openParquet(folder, `${shard}.parquet`);
+      const columns = parquet.columns.filter((column) => !outdated?.has(column.name));
       const name = `${folder.label}/${shard}.parquet`;
       const file: PoolFile = {
         name,
         folder,
         shard,
-        parquet: { ...parquet, name },
+        parquet: { ...parquet, columns, name },
         start,
         rows: parquet.rows,
       };
       files.push(file);
       start += parquet.rows;
-      const own = vouched ? await readStats(folder, shard) : undefined;
-      if (own) stats.set(file, own);
+      if (current) stats.set(file, current);
     }
   }
   const scanner = options.scanner === undefined ? parquetScanner : await options.scanner(files);

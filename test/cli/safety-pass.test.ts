@@ -100,6 +100,32 @@ describe('safety columns made in the pass that scores', () => {
     expect(later.stderr).toContain('Score the shard with embeddings first');
   });
 
+  test('of which only some shards have another classifier: punsafe counts nowhere else until they have it', async () => {
+    const out = join(folder, 'partly');
+    const [first, second] = [await writeHead(folder, 'one', 5), await writeHead(folder, 'two', 6)];
+    expect((await score(out, '--safety', `head:${first}`)).code).toBe(0);
+    const add = (...more: string[]) => cli(['annotate', out, '--safety', `head:${second}`, '-q', ...more]);
+    expect((await add('--shard-index', '0/3')).code).toBe(0);
+    const select = (...by: string[]) =>
+      cli(['select', out, ...by, '--out', join(folder, 'partly.npy'), '-q', '--json']);
+    for (const by of [['--safe'], ['--max-punsafe', '0.5'], ['--where', 'punsafe < 0.5']]) {
+      const { code, stderr } = await select(...by);
+      expect(stderr).toMatch(/(no column (nsfw_tag|punsafe)|punsafe is not made of all).*annotate/);
+      expect(code).toBe(1);
+    }
+    // All else is as it was.
+    expect(JSON.parse((await select('--where', 'safety_one >= 0')).stdout).kept).toBe(48);
+    const report = await cli(['safety', 'report', out]);
+    expect(report.stderr + report.stdout).toMatch(/punsafe is left out: 1 of 3 files have it whole/);
+    const check = await cli(['verify', out]);
+    expect(check.stdout).toMatch(/2 of 3 shards have no safety:punsafe/);
+    expect(check.stdout).not.toMatch(/wrong:/);
+
+    expect((await add()).code).toBe(0);
+    expect((await select('--max-punsafe', '1')).code).toBe(0);
+    expect((await cli(['verify', out])).code).toBe(0);
+  });
+
   test('killed and run again, the bytes are those of an undisturbed run', async () => {
     const out = join(folder, 'killed');
     const args = ['score', pool, '--model', 'demo', '--out', out, '--safety', specs];
