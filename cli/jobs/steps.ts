@@ -1,10 +1,13 @@
 import { AccountingError, ShardsieveError, UsageError } from '../../src/errors.ts';
+import { PUNSAFE_GROUP, readRun } from '../../src/metadata/run.ts';
 import { failuresAllowed, type MaxFailed } from '../../src/run/outcome.ts';
 import { checkTotals, type ScoreTotals } from '../../src/run/totals.ts';
-import { filesOf, needingWholePool } from '../../src/select/inspect.ts';
+import { filesOf, needingSafety, needingWholePool } from '../../src/select/inspect.ts';
 import { parseFilters } from '../../src/select/parse.ts';
+import type { Filter } from '../../src/select/spec.ts';
 import type { ReshardReport } from '../../src/subset/reshard.ts';
-import { parseSafety } from '../safety/specs.ts';
+import { openFolder } from '../io/folder.ts';
+import { parseSafety, type SafetySpec } from '../safety/specs.ts';
 import { namesIn } from '../select/files.ts';
 import { type AnnotateOptions, type AnnotateTotals, annotate as annotateFolder } from './annotate.ts';
 import { type ReshardOptions, reshardShards } from './reshard.ts';
@@ -106,12 +109,31 @@ async function checkSteps({ score, annotate, select, reshard }: Steps): Promise<
   if (!select) return;
   const filters = parseFilters(filtersOf(select));
   for (const file of [...filesOf(filters), ...(select.join ?? [])]) await namesIn(file);
+  await checkSafety({ score, annotate, select }, filters);
   const whole = needingWholePool(filters);
   if (score?.part !== undefined && whole.length > 0) {
     throw new UsageError(`a fraction of every part is not the fraction of the whole (${whole.join(', ')})`, {
       hint: 'Score the parts, merge them and select from the whole, or filter the parts by --threshold',
     });
   }
+}
+
+/** Specs of `--safety` that `punsafe` is not made of. */
+const UNCOUNTED: ReadonlySet<SafetySpec['kind']> = new Set(['hashes', 'words', 'text']);
+
+/** A safe subset of columns that no step makes and that are not there: told before hours of scoring. */
+async function checkSafety({ score, annotate, select }: Steps, filters: readonly Filter[]): Promise<void> {
+  const needs = needingSafety(filters);
+  // Columns that are joined may be anything; other metadata is looked at by selecting.
+  if (!score || (select?.join ?? []).length > 0 || !(needs.classifier || needs.hashes)) return;
+  const specs = [score, ...(annotate ?? [])].flatMap((options) => parseSafety(options.safety ?? []));
+  const { groups = {} } = (await readRun(openFolder(score.out, { readOnly: true }))) ?? {};
+  const fail = (what: string, add: string) =>
+    new UsageError(`${what}, and nothing here makes it`, { hint: `Add --safety ${add}` });
+  if (needs.classifier && !(PUNSAFE_GROUP in groups) && specs.every(({ kind }) => UNCOUNTED.has(kind)))
+    throw fail('a safe subset is cut by what a classifier says', 'nsfwjs, laion-l14, concepts or head:FILE');
+  if (needs.hashes && !('safety:hashes' in groups) && !specs.some(({ kind }) => kind === 'hashes'))
+    throw fail('lists of pictures are compared with hashes of the pictures', 'hashes');
 }
 
 function checkFound({ notFound }: ReshardReport): void {

@@ -66,7 +66,8 @@ interface Entries {
 
 /** `mergeRun` for column groups alone. */
 export function mergeGroups(have: Entries, add: Entries, place: { label: string; file: string }): Entries {
-  const hint = 'Use the settings of the first run, or annotate a copy of the folder';
+  const hint =
+    'Use the settings of the first run; a head or concept file that was changed goes by another name';
   return mergeEntries('group', have, add, { ...place, hint });
 }
 

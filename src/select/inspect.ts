@@ -34,6 +34,18 @@ export function needingWholePool(filters: readonly Filter[]): string[] {
   return [...names];
 }
 
+/** What of `--safety` filters cannot do without: a classifier for the safe subset, hashes for lists of pictures. */
+export function needingSafety(filters: readonly Filter[]): { classifier: boolean; hashes: boolean } {
+  const all = [...flatten(filters)];
+  return {
+    classifier: all.some(([name]) => name === 'safe'),
+    hashes: all.some(
+      ([name, params]) =>
+        name === 'block' && (params['pdq'] !== undefined || params['member_sha256'] !== undefined),
+    ),
+  };
+}
+
 /** Fields that name files, by filter. */
 const FILES: { [name: string]: readonly string[] } = {
   block: ['sha256', 'uid', 'url', 'domain', 'pdq', 'member_sha256'],

@@ -143,6 +143,27 @@ describe('safety columns made in the pass that scores', () => {
   });
 });
 
+test.each<[string[], RegExp]>([
+  [['--safe'], /a classifier says, and nothing here makes it\. Add --safety nsfwjs/],
+  [['--preset', 'safe', '--safety', 'words,hashes'], /a classifier says, and nothing here makes it/],
+  [['--block', `pdq:${join(folder, 'known.txt')}`, '--safety', 'nsfwjs'], /Add --safety hashes/],
+])('a filter by columns that nobody makes is told before anything is scored: %j', async (by, message) => {
+  await writeFile(join(folder, 'known.txt'), `${'0'.repeat(64)}\n`);
+  const out = join(folder, 'nobody');
+  const { code, stderr } = await cli(['filter', pool, '--model', 'demo', ...by, '--out', out, '-q']);
+  expect(stderr).toMatch(message);
+  expect(code).toBe(2);
+  expect(await stat(out).catch(() => 'nothing')).toBe('nothing');
+});
+
+test('a concept file that was changed is refused under its old name', async () => {
+  const changed = join(folder, 'changed.yaml');
+  await writeFile(changed, 'name: animals\nconcepts: {fox: [a fox]}\nneutral: [the sea, a picture]\n');
+  const { code, stderr } = await cli(['annotate', together, '--safety', `concepts:${changed}`, '-q']);
+  expect(stderr).toMatch(/safety:animals made with other settings.*prompts: .*goes by another name/);
+  expect(code).toBe(1);
+});
+
 test('filter and the recipe that it prints make the same safe subset; a recipe annotates from its shards', async () => {
   const head = specs.split(',').at(-1)!;
   const [out, other] = [join(folder, 'filtered'), join(folder, 'by-recipe')];
