@@ -2,7 +2,7 @@ import type { CheckedFolder, CheckOptions } from './check.ts';
 import { scoreColumn, slugOf } from './columns.ts';
 import type { Findings } from './findings.ts';
 import { missingParts, partFile } from './outcome.ts';
-import type { RunEntry } from './run.ts';
+import { PUNSAFE_GROUP, type RunEntry } from './run.ts';
 import { type ShardStats, sameInput } from './stats.ts';
 
 /** Checks that need more than one shard or folder: whether they can be read as one table. */
@@ -13,6 +13,7 @@ export function checkBetween(
 ): void {
   checkModels(folders, findings);
   checkGroups(folders, findings);
+  checkPunsafe(folders, findings);
   checkColumns(folders, findings);
   checkDims(folders, findings);
   checkRepeated(folders, findings);
@@ -68,6 +69,24 @@ function differences(a: RunEntry, b: RunEntry): string {
   );
   const shown = fields.map((f) => `${f} ${JSON.stringify(a[f])} there, ${JSON.stringify(b[f])} here`);
   return [...shown, `fingerprint ${a.fingerprint} there, ${b.fingerprint} here`].join('; ');
+}
+
+/** Folders whose `punsafe` is made of other classifiers, so that it means two things. */
+function checkPunsafe(folders: readonly CheckedFolder[], findings: Findings): void {
+  let first: { label: string; fingerprint: string } | undefined;
+  for (const { folder, shards } of folders) {
+    const fingerprint = shards
+      .map(({ stats }) => stats?.groups[PUNSAFE_GROUP])
+      .find((found) => found !== undefined);
+    if (fingerprint === undefined) continue;
+    first ??= { label: folder.label, fingerprint };
+    if (fingerprint === first.fingerprint) continue;
+    findings.add({
+      ...{ code: 'mixed_safety', level: 'note', folder: folder.label },
+      message: `punsafe and nsfw_tag are made of other classifiers than in ${first.label}`,
+      hint: 'Annotate all folders with the same --safety, or select safe rows from one folder at a time',
+    });
+  }
 }
 
 /** A column group that some shards of a folder have and others lack. */

@@ -34,6 +34,7 @@ export type FindingCode =
   // Between folders
   | 'mixed_models'
   | 'mixed_rows'
+  | 'mixed_safety'
   | 'unknown_model'
   | 'mixed_types'
   | 'repeated_shard'

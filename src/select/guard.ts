@@ -1,6 +1,6 @@
 import { MetadataError } from '../errors.ts';
 import type { Finding, FindingCode } from '../metadata/findings.ts';
-import { needingWholePool } from './inspect.ts';
+import { needingSafety, needingWholePool } from './inspect.ts';
 import type { Filter } from './spec.ts';
 
 /** What makes the numbers of a pool ones that cannot be compared, or its rows ones that cannot be counted. */
@@ -28,6 +28,8 @@ export function guard(
   const whole = needingWholePool(filters);
   const fatal = findings.filter(({ code }) => NEVER.has(code));
   if (fatal.length > 0) throw refusal(fatal, '', '');
+  const mixed = findings.filter(({ code }) => code === 'mixed_safety');
+  if (mixed.length > 0 && readsPunsafe(filters)) throw refusal(mixed, '', '');
   const partial = findings.filter(({ code }) => PARTIAL.has(code));
   if (partial.length > 0 && whole.length > 0 && !options.allowPartial) {
     throw refusal(
@@ -37,6 +39,11 @@ export function guard(
     );
   }
   return partial.map((finding) => `${finding.folder}: ${describe(finding)}`);
+}
+
+/** Whether filters read what classifiers say together: by name, or in a predicate. */
+function readsPunsafe(filters: readonly Filter[]): boolean {
+  return needingSafety(filters).classifier || /punsafe|nsfw_tag/i.test(JSON.stringify(filters));
 }
 
 function refusal(findings: readonly Finding[], prefix: string, otherwise: string): MetadataError {

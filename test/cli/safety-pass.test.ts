@@ -156,6 +156,34 @@ test.each<[string[], RegExp]>([
   expect(await stat(out).catch(() => 'nothing')).toBe('nothing');
 });
 
+test('punsafe of other classifiers in another folder is not taken for the same', async () => {
+  const [other, out] = ['other', 'mixed.npy'].map((name) => join(folder, name));
+  const more = join(import.meta.dirname, '../../demo/shards/demo-00000.tar');
+  const scored = [
+    'score',
+    more,
+    '--model',
+    'demo',
+    '--safety',
+    'nsfwjs',
+    '--limit',
+    '8',
+    '--out',
+    other,
+    '-q',
+  ];
+  expect((await cli(scored)).code).toBe(0);
+  const select = (...by: string[]) => cli(['select', together, other, ...by, '--out', out, '-q']);
+  for (const by of [['--safe'], ['--where', 'punsafe < 0.5']]) {
+    const { code, stderr } = await select(...by);
+    expect(stderr).toMatch(
+      /made of other classifiers than in .*together.*Annotate all folders with the same/,
+    );
+    expect(code).toBe(1);
+  }
+  expect((await select('--where', 'nsfw_nsfwjs_porn < 0.5')).code).toBe(0);
+});
+
 test('a concept file that was changed is refused under its old name', async () => {
   const changed = join(folder, 'changed.yaml');
   await writeFile(changed, 'name: animals\nconcepts: {fox: [a fox]}\nneutral: [the sea, a picture]\n');
