@@ -122,12 +122,29 @@ export async function checkPredicate(
 }
 
 /** A DuckDB error in a query that begins with the predicate as its first item, as a `UsageError`. */
-export function predicateError(text: string, error: unknown, file?: string): UsageError {
-  const { kind, message, position } = readError(error);
+export function predicateError(
+  text: string,
+  error: unknown,
+  { file, onRows = false }: { file?: string; onRows?: boolean } = {},
+): UsageError {
+  const { kind, message: told, position } = readError(error);
+  const literal = /^Could not convert string ('.*?') to \w+/.exec(told);
+  const isOwn = literal !== null && text.includes(literal[1]);
+  const message = onRows && !TELLING.has(kind) ? (isOwn ? literal[0] : withoutValues(kind, told)) : told;
   const hint =
     kind === 'Conversion' ? 'TRY_CAST(… AS …) gives NULL where a value cannot be converted' : undefined;
   const first = message.split('\n')[0].replace(/[.!]$/, '');
   return new UsageError(`where: ${first}${place(text, position)}`, { file, hint, cause: error });
+}
+
+/** Kinds of errors that speak of the machine; others that come up on rows hold what stands in these. */
+const TELLING: ReadonlySet<string> = new Set(['IO', 'Out of Memory', 'Interrupt']);
+
+/** What is wrong without the value: it may be the caption of a picture that nobody wants to read of in a log. */
+function withoutValues(kind: string, message: string): string {
+  const column = /casting from source column (\w+)/.exec(message)?.[1];
+  const where = column === undefined ? '' : ` of ${column}`;
+  return `a value${where} cannot be ${kind === 'Conversion' ? 'converted' : `judged (${kind})`}`;
 }
 
 /** The expression of the one statement there may be, which must be nothing but `SELECT (…) FROM pool`. */

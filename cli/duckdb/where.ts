@@ -98,6 +98,7 @@ async function judgePart(
   // The predicate comes first, so that places in errors are places in it.
   const sql = `SELECT ${asItem(text)} AS ${VERDICT_NAME}, ${PLACE_NAME} FROM ${relation}`;
   const file = files.length === 1 ? files[0].name : undefined;
+  let onRows = false;
   try {
     const prepared = await connection.prepare(sql);
     const type = prepared.columnType(0);
@@ -108,6 +109,7 @@ async function judgePart(
       });
     }
     const kept = `SELECT ${VERDICT_NAME}, ${PLACE_NAME} FROM (${sql}) WHERE ${VERDICT_NAME} IS DISTINCT FROM false`;
+    onRows = true;
     for await (const chunk of chunks(connection, kept)) {
       const isKept = booleans(chunk, 0);
       const bits = validity(chunk, 0);
@@ -120,7 +122,7 @@ async function judgePart(
     }
   } catch (error) {
     if (error instanceof UsageError) throw error;
-    throw predicateError(text, error, file);
+    throw predicateError(text, error, { file, onRows });
   }
 }
 

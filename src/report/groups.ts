@@ -106,6 +106,12 @@ export function findGroupings(pool: Pool, asked: readonly string[], notes: strin
   if (pool.has('text')) kinds.push(byLength());
   else notes.push('not by caption length: no text');
   for (const name of asked) {
+    if (OF_SAMPLES.has(name)) {
+      throw new UsageError(`rows are not grouped by ${name}: its values are single samples' own`, {
+        column: name,
+        hint: 'A report names no sample and shows no caption; group by a column that many rows share',
+      });
+    }
     pool.require(name);
     const types = pool.files.filter(({ rows }) => rows > 0).map((file) => pool.typeOf(file, name) ?? '');
     const as = (['text', 'flag', 'number'] as const).find((kind) =>
@@ -122,6 +128,8 @@ export function findGroupings(pool: Pool, asked: readonly string[], notes: strin
   return kinds;
 }
 
+/** Columns that name samples or hold what they say. */
+const OF_SAMPLES = new Set(['uid', 'key', 'url', 'text', 'sha256', 'member_sha256', 'pdq']);
 const TYPES = { text: ['BYTE_ARRAY'], flag: ['BOOLEAN'], number: ['INT32', 'INT64'] };
 
 function named(column: string, as: 'text' | 'flag' | 'number', by: string): Kind {

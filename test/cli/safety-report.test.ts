@@ -454,6 +454,7 @@ describe('what cannot be reported', () => {
       { columns: ['nsfw_tag'] },
       /nsfw_tag is BYTE_ARRAY, not a number/,
     ],
+    ['groups by captions', one, { by: ['text'] }, /not grouped by text: its values are single samples' own/],
     ['groups by a score', one, { by: ['punsafe'] }, /punsafe is DOUBLE: rows are grouped by names/],
     ['too many thresholds', one, { thresholds: [1, 2, 3, 4, 5, 6, 7] }, /7 thresholds are more than/],
     ['a label without labels', one, { positive: 'x' }, /Add --labels/],
