@@ -43,7 +43,7 @@ Examples:
   shardsieve select metadata --where "least(original_width, original_height) >= 200" --fraction 0.3 --of rest --dry-run
   shardsieve select metadata --filter '{unique: {by: sha256}}' --block domain:bad.txt --fraction 0.3 --out subset.npy
 
-Filters apply in this order: the recipe's, --block, --where, --preset, --filter, and the score's bound.`,
+Filters apply in this order: the recipe's, --block, --safe, --where, --preset, --filter, and the score's bound.`,
     )
     .action(async (metadata: string[], flags: Flags) => {
       const { out, dryRun = false, allowPartial } = flags;
