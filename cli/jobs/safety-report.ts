@@ -3,6 +3,7 @@ import { termsOf, type UnsafeTerm } from '../../src/annotate/punsafe.ts';
 import { UsageError } from '../../src/errors.ts';
 import type { Folder } from '../../src/io/bytes.ts';
 import { inspectFolder, writeFile } from '../../src/metadata/folder.ts';
+import { PUNSAFE_GROUP } from '../../src/metadata/run.ts';
 import type { LabelledRows } from '../../src/report/labelled.ts';
 import type { ShownExample } from '../../src/report/page/examples.ts';
 import { reportPage } from '../../src/report/page/page.ts';
@@ -68,6 +69,9 @@ export async function reportSafety(
   try {
     const pool = await openPool(folders, { scanner: engine.scanner });
     pool.notes.push(...engine.notes);
+    const made = [...pool.stats.values()].flatMap(({ groups }) => groups[PUNSAFE_GROUP] ?? []);
+    if (new Set(made).size > 1)
+      pool.notes.push('punsafe is made of other classifiers in some of these folders: its figures mix them');
     const labelled = labels === undefined ? undefined : await findLabelled(pool, labels, positive, signal);
     const { report, examples } = await safetyReport(pool, {
       ...{ columns, thresholds, by, labelled, signal },

@@ -182,6 +182,8 @@ test('punsafe of other classifiers in another folder is not taken for the same',
     expect(code).toBe(1);
   }
   expect((await select('--where', 'nsfw_nsfwjs_porn < 0.5')).code).toBe(0);
+  const report = await cli(['safety', 'report', together, other]);
+  expect(report.stderr + report.stdout).toMatch(/punsafe is made of other classifiers in some.*mix them/);
 });
 
 test('a concept file that was changed is refused under its old name', async () => {
