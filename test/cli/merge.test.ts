@@ -4,7 +4,7 @@ import { beforeAll, describe, expect, test } from 'vitest';
 import { scoreShards } from '../../cli/jobs/score.ts';
 import { cli } from '../helpers/cli.ts';
 import { writePool } from '../helpers/pool.ts';
-import { filesOf, scratch } from '../helpers/tmp.ts';
+import { filesOf, scratch, withoutTimes } from '../helpers/tmp.ts';
 
 const folder = await scratch();
 const at = (...names: string[]) => join(folder, ...names);
@@ -17,17 +17,6 @@ const score = (out: string, shards: string | string[], options: object = {}) =>
 async function merge(out: string, ...args: string[]) {
   const { code, stdout, stderr } = await cli(['merge', '--json', '--out', out, ...args]);
   return { code, stderr, totals: stdout === '' ? {} : (JSON.parse(stdout) as { [field: string]: unknown }) };
-}
-
-/** Files of a metadata folder without the times in its stats. */
-async function withoutTimes(path: string): Promise<Map<string, string>> {
-  const files = [...(await filesOf(path))].map(([name, bytes]): [string, string] => [
-    name,
-    name.endsWith('_stats.json')
-      ? bytes.toString().replaceAll(/"(start_time|end_time|seconds)": [^\n]*/g, '')
-      : bytes.toString('base64'),
-  ]);
-  return new Map(files);
 }
 
 beforeAll(async () => {

@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { beforeAll, describe, expect, test } from 'vitest';
 import { cli } from '../helpers/cli.ts';
 import { writePool } from '../helpers/pool.ts';
-import { filesOf, scratch } from '../helpers/tmp.ts';
+import { filesOf, scratch, withoutTimes } from '../helpers/tmp.ts';
 
 const folder = await scratch();
 const pool = join(folder, 'pool');
@@ -16,17 +16,6 @@ async function score(out: string, ...args: string[]) {
 }
 
 const json = async (path: string) => JSON.parse(await readFile(path, 'utf8')) as unknown;
-
-/** Files of a metadata folder without the times and paths in its stats. */
-async function withoutTimes(path: string): Promise<Map<string, string>> {
-  const files = [...(await filesOf(path))].map(([name, bytes]): [string, string] => [
-    name,
-    name.endsWith('_stats.json')
-      ? bytes.toString().replaceAll(/"(start_time|end_time|seconds)": [^\n]*/g, '')
-      : bytes.toString('base64'),
-  ]);
-  return new Map(files);
-}
 
 beforeAll(async () => {
   await writePool(pool, 5, 4);

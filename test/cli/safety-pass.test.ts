@@ -5,7 +5,7 @@ import { beforeAll, describe, expect, test } from 'vitest';
 import { cli, startCli } from '../helpers/cli.ts';
 import { writePool } from '../helpers/pool.ts';
 import { writeHead } from '../helpers/safety.ts';
-import { filesOf, scratch } from '../helpers/tmp.ts';
+import { scratch, withoutTimes } from '../helpers/tmp.ts';
 
 const folder = await scratch();
 const pool = join(folder, 'pool');
@@ -16,17 +16,6 @@ let specs: string;
 
 const score = (out: string, ...more: string[]) =>
   cli(['score', pool, '--model', 'demo', '--out', out, '--quiet', ...more]);
-
-/** All but the stats, which hold the times; of these, what is not a time. */
-async function results(path: string): Promise<Map<string, string>> {
-  const files = [...(await filesOf(path))].map(([name, bytes]): [string, string] => [
-    name,
-    name.endsWith('_stats.json')
-      ? bytes.toString().replaceAll(/"(start_time|end_time|seconds)": [^\n]*/g, '')
-      : bytes.toString('base64'),
-  ]);
-  return new Map(files);
-}
 
 beforeAll(async () => {
   await writePool(pool, 3, 16);
@@ -43,7 +32,7 @@ describe('safety columns made in the pass that scores', () => {
     expect((await score(later)).stderr).toBe('');
     const added = await cli(['annotate', later, '--safety', specs, '--shards', pool, '--quiet']);
     expect(added.stderr).toBe('');
-    expect(await results(later)).toEqual(await results(together));
+    expect(await withoutTimes(later)).toEqual(await withoutTimes(together));
     const run = JSON.parse(await readFile(join(later, 'run.json'), 'utf8'));
     expect(Object.keys(run.groups)).toEqual(
       ['animals', 'first', 'hashes', 'nsfwjs', 'punsafe', 'text_bert', 'words'].map(
@@ -71,7 +60,7 @@ describe('safety columns made in the pass that scores', () => {
     const second = await score(out, '--safety', others);
     await cp(saved, pool, { recursive: true, preserveTimestamps: true });
     expect(second.stderr).toBe('');
-    expect(await results(out)).toEqual(await results(together));
+    expect(await withoutTimes(out)).toEqual(await withoutTimes(together));
   });
 
   test('with another model in the same pass, the bytes do not show what came first', async () => {
@@ -82,7 +71,7 @@ describe('safety columns made in the pass that scores', () => {
     await score(b);
     const added = await score(b, ...one, '--safety', `nsfwjs,${head}`);
     expect(added.stderr).toBe('');
-    expect(await results(b)).toEqual(await results(a));
+    expect(await withoutTimes(b)).toEqual(await withoutTimes(a));
   });
 
   test('without embeddings are made all the same, but not later', async () => {
@@ -139,7 +128,7 @@ describe('safety columns made in the pass that scores', () => {
     child.kill('SIGKILL');
     expect((await done).code).toBeNull();
     expect((await score(out, '--safety', specs)).stderr).toBe('');
-    expect(await results(out)).toEqual(await results(together));
+    expect(await withoutTimes(out)).toEqual(await withoutTimes(together));
   });
 });
 
