@@ -6,35 +6,38 @@ import type { ReshardReport } from '../../src/subset/reshard.ts';
 import { EXIT } from '../exit.ts';
 import type { FaceFlags } from '../jobs/faces.ts';
 import { removeFromShards } from '../jobs/remove.ts';
-import { reshardShards } from '../jobs/reshard.ts';
+import { type ReshardOptions, reshardShards } from '../jobs/reshard.ts';
 import { positiveInteger, repeated, SHARED, wholeNumber } from '../options.ts';
 import { removeLines, removeSummary, reshardLines, reshardSummary } from '../ui/reshard-report.ts';
 import { openTerminal } from '../ui/terminal.ts';
 import type { CommonFlags, Context } from './context.ts';
 import { watchRun } from './watch.ts';
 
-export interface ReshardFlags extends CommonFlags, FaceFlags {
+/** Those of the library's options that have flags of their names; some of them have defaults here. */
+type OptionFlags = Required<
+  Pick<ReshardOptions, 'uid' | 'names' | 'shardSize' | 'shardBytes' | 'shardFormat'>
+> &
+  Pick<
+    ReshardOptions,
+    | 'name'
+    | 'outputFirstShard'
+    | 'firstShard'
+    | 'numShards'
+    | 'shuffleBuffer'
+    | 'seed'
+    | 'overwrite'
+    | 'dryRun'
+    | 'retryFailed'
+  >;
+
+export interface ReshardFlags extends CommonFlags, FaceFlags, OptionFlags {
   subset?: string;
   out?: string;
   remove?: string;
-  name?: string;
-  uid: string;
-  names: 'key' | 'uid';
-  shardSize: number;
-  shardBytes: number;
-  shardFormat: string;
-  outputFirstShard?: number;
-  firstShard?: number;
-  numShards?: number;
-  shuffleBuffer?: number;
-  seed?: number;
-  overwrite?: boolean;
-  dryRun?: boolean;
   allowTruncated?: boolean;
   allowFailed?: boolean;
   shardIndex?: Part;
   maxFailed?: MaxFailed;
-  retryFailed?: boolean;
 }
 
 /** What `--remove` goes with; any other option would have no effect. */
