@@ -8,7 +8,7 @@
  */
 import type { DuckDBConnection } from '@duckdb/node-api';
 import { UsageError } from '../../src/errors.ts';
-import { guess } from '../../src/select/nearest.ts';
+import { guess } from '../../src/nearest.ts';
 import { ask, quoteText, readError } from './database.ts';
 
 export interface Predicate {

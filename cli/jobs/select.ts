@@ -70,9 +70,14 @@ export async function selectSubset(options: SelectOptions): Promise<SelectTotals
   const opened = folders.map((folder) => openFolder(folder, { readOnly: true }));
   const env = createSelectEnv({ lid: options.lid, folders: opened, signal });
   try {
-    const { findings } = await checkFolders(opened, { embeddings: false, signal });
+    const { findings, folders: checked } = await checkFolders(opened, { embeddings: false, signal });
     const partial = guard(findings, filters, options);
-    const pool = await openPool(opened, { scanner: engine.scanner });
+    const pool = await openPool(opened, {
+      opened: new Map(
+        checked.map(({ folder, shards }) => [folder, new Map(shards.map((one) => [one.shard, one.parquet]))]),
+      ),
+      scanner: engine.scanner,
+    });
     pool.notes.push(...partial, ...engine.notes, ...(await otherLid(pool, options.lid)));
     const { uids, ...selection } = await selectFrom(pool, {
       filters,

@@ -1,4 +1,5 @@
 /** The short names of well-known checkpoints, and the names of their columns. */
+import { distance } from '../../src/nearest.ts';
 
 export interface Alias {
   /** What is typed on the command line. */
@@ -103,24 +104,10 @@ export function aliasOfRepo(repo: string): Alias | undefined {
 /** The known name with the fewest edits from `name`, where that is few enough to be a slip. */
 export function nearestName(name: string, known: readonly string[]): string | undefined {
   const ranked = known
-    .map((candidate) => ({ candidate, distance: editDistance(name.toLowerCase(), candidate) }))
-    .sort((a, b) => a.distance - b.distance);
+    // The names are short; what is typed is cut, so that a pasted text costs nothing.
+    .map((candidate) => ({ candidate, away: distance(name.toLowerCase().slice(0, 64), candidate) }))
+    .sort((a, b) => a.away - b.away);
   const best = ranked[0];
   if (best === undefined) return undefined;
-  return best.distance <= Math.max(2, Math.floor(best.candidate.length / 3)) ? best.candidate : undefined;
-}
-
-/** Levenshtein's distance; the names are short, and `a` is cut so that a pasted text costs nothing. */
-function editDistance(a: string, b: string): number {
-  const typed = a.slice(0, 64);
-  let previous = Array.from({ length: b.length + 1 }, (_, j) => j);
-  for (let i = 1; i <= typed.length; i++) {
-    const row = [i];
-    for (let j = 1; j <= b.length; j++) {
-      const change = previous[j - 1] + (typed[i - 1] === b[j - 1] ? 0 : 1);
-      row.push(Math.min(change, previous[j] + 1, row[j - 1] + 1));
-    }
-    previous = row;
-  }
-  return previous[b.length];
+  return best.away <= Math.max(2, Math.floor(best.candidate.length / 3)) ? best.candidate : undefined;
 }

@@ -2,8 +2,8 @@ import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { parseDocument, stringify } from 'yaml';
 import { messageOf, UsageError } from '../../src/errors.ts';
+import { guess } from '../../src/nearest.ts';
 import { parseRecipe, type Recipe } from '../../src/run/recipe.ts';
-import { guess } from '../../src/select/nearest.ts';
 import { packageRoot } from '../package-root.ts';
 
 /** More text than any recipe has; YAML's aliases could make much of it. */

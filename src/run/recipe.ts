@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import { PRECISIONS } from '../clip/precision.ts';
 import { UsageError } from '../errors.ts';
-import { guess } from '../select/nearest.ts';
+import { guess } from '../nearest.ts';
 import { check, parseFilters } from '../select/parse.ts';
 import { FILTERS, type Filter } from '../select/spec.ts';
 

@@ -1,6 +1,7 @@
 import type { CheckedShard } from '../metadata/check-shard.ts';
 import { addDamaged, type Findings } from '../metadata/findings.ts';
-import { countDistinct, parseUid, sortUids, UidList } from '../uids/uids.ts';
+import { parseUidBytes } from '../uids/parquet-uids.ts';
+import { countDistinct, sortUids, UidList } from '../uids/uids.ts';
 
 /**
  * Reads the uids of checked shards: whether each is 32 hex digits (or 16 bytes), and how many come again. Holds 16
@@ -21,7 +22,7 @@ export async function checkUids(
         let row = start;
         for (const piece of chunks.get('uid')!) {
           for (let i = 0; i < piece.length; i++, row++) {
-            if (parseAny(piece[i], words)) uids.push(words, 0);
+            if (parseUidBytes(piece[i], words, 0)) uids.push(words, 0);
             else if (malformed++ === 0) first = row;
           }
         }
@@ -46,12 +47,4 @@ export async function checkUids(
     });
   }
   return { rows: uids.length, distinct };
-}
-
-function parseAny(value: unknown, words: Uint32Array): boolean {
-  if (!(value instanceof Uint8Array)) return false;
-  if (value.length !== 16) return parseUid(value, words, 0);
-  const view = new DataView(value.buffer, value.byteOffset, 16);
-  for (let word = 0; word < 4; word++) words[word ^ 1] = view.getUint32(4 * word);
-  return true;
 }

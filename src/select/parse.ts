@@ -1,6 +1,6 @@
 import type { z } from 'zod';
 import { UsageError } from '../errors.ts';
-import { guess } from './nearest.ts';
+import { guess } from '../nearest.ts';
 import { presetFilters } from './presets.ts';
 import { FILTER_NAMES, FILTERS, type Filter, type FilterInput, type PresetParams } from './spec.ts';
 

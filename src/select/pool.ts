@@ -3,10 +3,10 @@ import type { Folder } from '../io/bytes.ts';
 import { clipGroup, slugOf } from '../metadata/columns.ts';
 import { withoutOutdated } from '../metadata/commit.ts';
 import { inspectFolder, readStats } from '../metadata/folder.ts';
-import { openParquet } from '../metadata/parquet-read.ts';
+import { openParquet, type ParquetFile } from '../metadata/parquet-read.ts';
 import { PUNSAFE_GROUP } from '../metadata/run.ts';
 import type { ShardStats } from '../metadata/stats.ts';
-import { guess } from './nearest.ts';
+import { guess } from '../nearest.ts';
 import {
   type Batch,
   type ColumnRequest,
@@ -19,6 +19,8 @@ import {
 export interface OpenOptions {
   /** A shard with files and without its `_stats.json` was interrupted; leaving it out loses its rows. */
   onIncomplete?: 'error' | 'skip';
+  /** Parquets that are open already, by folder and base name: their footers are not read again. */
+  opened?: ReadonlyMap<Folder, ReadonlyMap<string, ParquetFile>>;
   /** A platform's own reader, over the opened files. */
   scanner?: (files: readonly PoolFile[]) => Promise<Scanner>;
 }
@@ -166,6 +168,7 @@ export async function openPool(folders: readonly Folder[], options: OpenOptions 
   const files: PoolFile[] = [];
   const stats = new Map<PoolFile, ShardStats>();
   const notes: string[] = [];
+  const { opened } = options;
   let start = 0;
   for (const folder of folders) {
     const there = await inspectFolder(folder);
@@ -193,7 +196,7 @@ export async function openPool(folders: readonly Folder[], options: OpenOptions 
       const current = own && withoutOutdated(own, there);
       // What the folder means by it now, this shard does not have.
       const outdated = own === current ? undefined : new Set(own?.columns[PUNSAFE_GROUP]);
-      const parquet = await openParquet(folder, `${shard}.parquet`);
+      const parquet = opened?.get(folder)?.get(shard) ?? (await openParquet(folder, `${shard}.parquet`));
       const columns = parquet.columns.filter((column) => !outdated?.has(column.name));
       const name = `${folder.label}/${shard}.parquet`;
       const file: PoolFile = {

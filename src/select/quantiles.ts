@@ -1,6 +1,5 @@
 import { readColumn } from './filters/score.ts';
 import type { Pool } from './pool.ts';
-import type { Numbers } from './scan.ts';
 
 export const QUANTILES = [0, 0.01, 0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.99, 1] as const;
 
@@ -20,7 +19,7 @@ export async function spreadOf(pool: Pool, column: string, signal?: AbortSignal)
   return spread(column, await readColumn(pool, column, signal));
 }
 
-export function spread(column: string, parts: readonly Numbers[]): Spread {
+export function spread(column: string, parts: readonly (Float32Array | Float64Array)[]): Spread {
   const rows = parts.reduce((sum, part) => sum + part.length, 0);
   const isWide = parts.some((part) => part instanceof Float64Array);
   const all = new (isWide ? Float64Array : Float32Array)(rows);

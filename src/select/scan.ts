@@ -2,8 +2,9 @@ import type { DecodedArray } from 'hyparquet';
 import { CancelledError, MetadataError } from '../errors.ts';
 import type { Folder } from '../io/bytes.ts';
 import type { ParquetColumn, ParquetFile } from '../metadata/parquet-read.ts';
+import { parseUids } from '../uids/parquet-uids.ts';
 import type { RowMask } from './mask.ts';
-import { copyScores, parseUids } from './scores.ts';
+import { copyScores } from './scores.ts';
 
 /**
  * Columns of a pool's parquets as filters want them, a batch of rows after another in the order of the pool. This

@@ -1,5 +1,3 @@
-import { MetadataError } from '../errors.ts';
-import { parseUid } from '../uids/uids.ts';
 import type { Numbers } from './scan.ts';
 
 /** A threshold as the column's type holds it: DataComp compares in that type. */
@@ -14,39 +12,6 @@ export function copyScores(pieces: readonly ArrayLike<unknown>[], into: Numbers,
     for (let i = 0; i < piece.length; i++) {
       const value = piece[i];
       into[at++] = typeof value === 'number' ? value : typeof value === 'bigint' ? Number(value) : Number.NaN;
-    }
-  }
-}
-
-/**
- * Parses one row group's uids, read as bytes: 32 hex digits, or 16 raw bytes, most significant first. Throws
- * `MetadataError` naming file and row at anything else.
- */
-export function parseUids(
-  pieces: readonly ArrayLike<unknown>[],
-  words: Uint32Array,
-  place: { file: string; start: number },
-): void {
-  let row = 0;
-  for (const piece of pieces) {
-    for (let i = 0; i < piece.length; i++, row++) {
-      const value = piece[i];
-      if (value instanceof Uint8Array) {
-        if (value.length === 16) {
-          const view = new DataView(value.buffer, value.byteOffset, 16);
-          for (let word = 0; word < 4; word++) words[4 * row + (word ^ 1)] = view.getUint32(4 * word);
-          continue;
-        }
-        if (parseUid(value, words, row)) continue;
-      }
-      const shown =
-        value instanceof Uint8Array
-          ? JSON.stringify(new TextDecoder().decode(value.subarray(0, 40)))
-          : 'null';
-      throw new MetadataError(`row ${place.start + row} has uid ${shown}, which is not 32 hex digits`, {
-        file: place.file,
-        column: 'uid',
-      });
     }
   }
 }

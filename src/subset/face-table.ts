@@ -1,7 +1,7 @@
 import { MetadataError } from '../errors.ts';
 import type { Folder } from '../io/bytes.ts';
 import { openParquet } from '../metadata/parquet-read.ts';
-import { parseUids } from '../select/scores.ts';
+import { parseUids } from '../uids/parquet-uids.ts';
 import type { UidSet } from '../uids/uid-set.ts';
 import { type Uids, wordsOf } from '../uids/uids.ts';
 import type { FaceTable } from './faces.ts';

@@ -22,10 +22,6 @@ export class KeySet {
     return true;
   }
 
-  has(words: Uint32Array, at: number): boolean {
-    return this.#taken[this.#find(words, at)] !== 0;
-  }
-
   /** The key's slot, or the free one where it belongs. */
   #find(words: Uint32Array, at: number): number {
     const last = this.#taken.length - 1;

@@ -44,15 +44,16 @@ export class UidSet {
 
   /** Index of the first entry of a uid, or −1. */
   find(uid: string): number {
-    return parseUidText(uid, this.#wanted, 0) ? this.#find(this.#wanted, 0) : -1;
+    return parseUidText(uid, this.#wanted, 0) ? this.findWords(this.#wanted, 0) : -1;
   }
 
   /** `find` for the uid at an index of other uids. */
   findIn(uids: Uids, index: number): number {
-    return this.#find(wordsOf(uids), index);
+    return this.findWords(wordsOf(uids), index);
   }
 
-  #find(wanted: Uint32Array, at: number): number {
+  /** `find` for the uid at an index of an array of words. */
+  findWords(wanted: Uint32Array, at: number): number {
     const bucket = wanted[4 * at + 1] >>> 16;
     let low = this.#starts[bucket];
     let high = this.#starts[bucket + 1];

@@ -142,7 +142,7 @@ function byScores(
   const found: Found = {
     column: name,
     threshold: top ? top.threshold : threshold,
-    spread: spread(name, [Float32Array.from(scores)]),
+    spread: spread(name, [scores]),
   };
   if (top && top.tiesDropped > 0) found['ties_dropped'] = top.tiesDropped;
   return { keep, unjudged, found };
