@@ -1,6 +1,7 @@
 /** From MODEL arguments to what a run wants: each model known by its hash before anything is loaded. */
 import { readFile } from 'node:fs/promises';
 import { parseClipConfig } from '../../src/clip/config.ts';
+import { embedderOf } from '../../src/clip/embedder.ts';
 import { TOWERS_VERSION } from '../../src/clip/model.ts';
 import { PRECISIONS, type Precision, type QuantisedPrecision } from '../../src/clip/precision.ts';
 import { createTokenizer } from '../../src/clip/tokenizer/tokenizer.ts';
@@ -149,9 +150,12 @@ async function want(
       slug,
       preprocess,
       tokenizer: await tokenizer(),
-      clip: await openClip(
-        { config: configPath, weights: weightsPath, quantised },
-        threads === undefined ? {} : { threads },
+      clip: embedderOf(
+        await openClip(
+          { config: configPath, weights: weightsPath, quantised },
+          threads === undefined ? {} : { threads },
+        ),
+        preprocess,
       ),
     }),
   };

@@ -1,7 +1,7 @@
 import { join } from 'node:path';
 import { cosine } from '../../src/clip/model.ts';
 import { ModelError } from '../../src/errors.ts';
-import { inputLength, preprocess } from '../../src/image/preprocess.ts';
+import { preprocessBytes } from '../../src/image/preprocess.ts';
 import { sniff } from '../../src/image/sniff.ts';
 import type { WantedModel } from '../../src/run/score-job.ts';
 import { type Pair, toPair } from '../../src/webdataset/pair.ts';
@@ -33,12 +33,11 @@ export async function selfTest(wanted: WantedModel): Promise<SelfTest> {
   try {
     const { clip, tokenizer } = model;
     const decoder = createDecoder();
-    const length = inputLength(model.preprocess);
-    const pixels = new Float32Array(length * pairs.length);
-    for (const [i, { image }] of pairs.entries()) {
-      preprocess(await decoder.decode(image, sniff(image)), model.preprocess, pixels, i * length);
+    const pictures: Uint8Array[] = [];
+    for (const { image } of pairs) {
+      pictures.push(preprocessBytes(await decoder.decode(image, sniff(image)), model.preprocess));
     }
-    const images = await clip.embedImages(pixels, pairs.length);
+    const images = await clip.embedPictures(pictures);
     const texts = await clip.embedTexts(pairs.map(({ caption }) => tokenizer.encode(caption).ids));
     const cosines = pairs.map((_, i) => pairs.map((_, j) => cosine(images, i, texts, j, clip.dim)));
     return {

@@ -107,7 +107,11 @@ export function inputLength(config: PreprocessConfig): number {
  * `out` at `offset`. Bit-equal to open_clip on the same pixels.
  */
 export function preprocess(pixels: Pixels, config: PreprocessConfig, out: Float32Array, offset = 0): void {
-  const bytes = preprocessBytes(pixels, config);
+  normalise(preprocessBytes(pixels, config), config, out, offset);
+}
+
+/** The second half of `preprocess`: bytes, as `preprocessBytes` gives them, to floats. */
+export function normalise(bytes: Uint8Array, config: PreprocessConfig, out: Float32Array, offset = 0): void {
   const plane = config.width * config.height;
   for (let channel = 0; channel < 3; channel++) {
     const table = normaliseTable(config.mean[channel]!, config.std[channel]!);

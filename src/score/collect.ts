@@ -23,12 +23,9 @@ export class ClipCollector {
     this.#keep = keepEmbeddings;
   }
 
-  /** `pixels`: one `[3, S, S]` float32 a picture; `tokens`: ids from start-of-text to end-of-text. */
-  async add(pixels: Float32Array[], tokens: Int32Array[]): Promise<void> {
-    const length = pixels[0].length;
-    const batch = new Float32Array(length * pixels.length);
-    for (const [i, picture] of pixels.entries()) batch.set(picture, i * length);
-    this.#windowImages.push(await this.#model.clip.embedImages(batch, pixels.length));
+  /** `pictures`: `S * S * 3` bytes of RGB each; `tokens`: ids from start-of-text to end-of-text. */
+  async add(pictures: Uint8Array[], tokens: Int32Array[]): Promise<void> {
+    this.#windowImages.push(await this.#model.clip.embedPictures(pictures));
     this.#windowTokens.push(...tokens);
     if (this.#windowTokens.length >= TEXT_WINDOW) await this.#closeWindow();
   }

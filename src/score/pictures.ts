@@ -1,6 +1,6 @@
 import { IMAGE_BATCH } from '../clip/model.ts';
 import { CancelledError, SampleError } from '../errors.ts';
-import { inputLength, preprocess } from '../image/preprocess.ts';
+import { preprocessBytes } from '../image/preprocess.ts';
 import { sniff } from '../image/sniff.ts';
 import type { ByteSource } from '../io/bytes.ts';
 import type { Float32Matrix } from '../metadata/npz.ts';
@@ -41,10 +41,7 @@ export async function* embedPictures(
     }
   };
   for await (const batch of inBatches(usable(), IMAGE_BATCH)) {
-    const length = inputLength(model.preprocess);
-    const pixels = new Float32Array(batch.length * length);
-    for (const [i, picture] of batch.entries()) pixels.set(picture, i * length);
-    const data = await model.clip.embedImages(pixels, batch.length);
+    const data = await model.clip.embedPictures(batch);
     yield { rows: batch.length, dim: model.clip.dim, data };
   }
   if (reader.truncated !== undefined) throw reader.truncated;
@@ -54,15 +51,13 @@ async function toPixels(
   raw: RawSample,
   { model, decoder, fit }: EmbedPicturesOptions,
   budget: Budget,
-): Promise<Float32Array | SampleError> {
+): Promise<Uint8Array | SampleError> {
   try {
     const bytes = pictureOf(raw);
     const header = sniff(bytes);
-    return await budget.use(header.width * header.height, async () => {
-      const input = new Float32Array(inputLength(model.preprocess));
-      preprocess(await decoder.decode(bytes, header, { fit }), model.preprocess, input);
-      return input;
-    });
+    return await budget.use(header.width * header.height, async () =>
+      preprocessBytes(await decoder.decode(bytes, header, { fit }), model.preprocess),
+    );
   } catch (error) {
     if (error instanceof SampleError) return error;
     throw error;

@@ -1,7 +1,8 @@
-import { type ClipModel, IMAGE_BATCH } from '../clip/model.ts';
+import type { Embedder } from '../clip/embedder.ts';
+import { IMAGE_BATCH } from '../clip/model.ts';
 import type { Tokenizer } from '../clip/tokenizer/tokenizer.ts';
 import { CancelledError, SampleError, type ShardError, type SkipReason } from '../errors.ts';
-import { inputLength, preprocess } from '../image/preprocess.ts';
+import { preprocessBytes } from '../image/preprocess.ts';
 import type { PreprocessConfig } from '../image/preprocess-config.ts';
 import { sniff } from '../image/sniff.ts';
 import type { Fit, ImageDecoder } from '../image/types.ts';
@@ -27,7 +28,7 @@ export interface ScoreModel {
   slug: string;
   preprocess: PreprocessConfig;
   tokenizer: Tokenizer;
-  clip: ClipModel;
+  clip: Embedder;
 }
 
 export interface ScoreShardOptions {
@@ -79,13 +80,13 @@ export interface ScoredShard {
   readToEnd: boolean;
 }
 
-/** A sample on its way to the towers: pixels and tokens for each model, or the reason it stops here. */
+/** A sample on its way to the towers: RGB bytes and tokens for each model, or the reason it stops here. */
 type Prepared =
   | {
       pair: Pair;
       width: number;
       height: number;
-      pixels: Float32Array[];
+      pictures: Uint8Array[];
       tokens: Int32Array[];
       truncated: boolean[];
       looks: (Look | undefined)[];
@@ -140,7 +141,7 @@ export async function scoreShard(source: ByteSource, options: ScoreShardOptions)
     for (const [m, collector] of collectors.entries()) {
       if (signal?.aborted) throw new CancelledError();
       await collector.add(
-        batch.map((item) => item.pixels[m]),
+        batch.map((item) => item.pictures[m]),
         batch.map((item) => item.tokens[m]),
       );
       counts.captionsTruncated[models[m].slug] += batch.filter((item) => item.truncated[m]).length;
@@ -188,18 +189,14 @@ async function prepare(raw: RawSample, options: ScoreShardOptions, budget: Budge
     const header = sniff(pair.image);
     const { inputs, looks } = await budget.use(header.width * header.height, async () => {
       const picture = await decoder.decode(pair.image, header, { fit: options.fit });
-      const inputs = models.map((model) => {
-        const input = new Float32Array(inputLength(model.preprocess));
-        preprocess(picture, model.preprocess, input);
-        return input;
-      });
+      const inputs = models.map((model) => preprocessBytes(picture, model.preprocess));
       return { inputs, looks: judges.map((judge) => judge.look({ bytes: pair.image, pixels: picture })) };
     });
     return {
       pair,
       width: pair.originalWidth ?? header.width,
       height: pair.originalHeight ?? header.height,
-      pixels: inputs,
+      pictures: inputs,
       tokens: encoded.map((text) => text.ids),
       truncated: encoded.map((text) => text.truncated),
       looks,

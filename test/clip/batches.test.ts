@@ -1,10 +1,12 @@
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { createDecoder } from '../../cli/decode/decoder.ts';
 import { wantModels } from '../../cli/jobs/models.ts';
-import { calibrationInput, calibrationPairs } from '../../cli/models/calibration.ts';
-import type { CalibrationInput } from '../../src/clip/int8/calibrate.ts';
-import type { ClipModel } from '../../src/clip/model.ts';
+import { calibrationPairs } from '../../cli/models/calibration.ts';
+import type { Embedder } from '../../src/clip/embedder.ts';
 import { PRECISIONS } from '../../src/clip/precision.ts';
+import { preprocessBytes } from '../../src/image/preprocess.ts';
+import { sniff } from '../../src/image/sniff.ts';
 import { scratch } from '../helpers/tmp.ts';
 
 const env = { ...process.env, SHARDSIEVE_QUANTISED: await scratch() };
@@ -16,26 +18,26 @@ const shuffled = (n: number) =>
   Array.from({ length: n }, (_, i) => i).sort((a, b) => ((a * 29) % 67) - ((b * 29) % 67));
 
 describe.each(PRECISIONS)('%s', (precision) => {
-  let clip: ClipModel;
-  let input: CalibrationInput;
+  let clip: Embedder;
+  const pictures: Uint8Array[] = [];
+  const tokens: Int32Array[] = [];
   beforeAll(async () => {
     const [wanted] = await wantModels({ models: ['demo'], precision }, { env });
     const model = await wanted.load();
     clip = model.clip;
-    input = await calibrationInput(await calibrationPairs(SHARD), { ...model, fit: 'open_clip' });
+    const decoder = createDecoder();
+    for (const { image, caption } of (await calibrationPairs(SHARD)).pairs) {
+      pictures.push(preprocessBytes(await decoder.decode(image, sniff(image)), model.preprocess));
+      tokens.push(model.tokenizer.encode(caption).ids);
+    }
   });
   afterAll(() => clip.release());
 
   async function images(order: readonly number[], batch: number): Promise<Map<number, Float32Array>> {
     const rows = new Map<number, Float32Array>();
-    const stride = input.pixels[0].length;
     for (let start = 0; start < order.length; start += batch) {
       const part = order.slice(start, start + batch);
-      const data = new Float32Array(part.length * stride);
-      part.forEach((index, i) => {
-        data.set(input.pixels[index], i * stride);
-      });
-      const out = await clip.embedImages(data, part.length);
+      const out = await clip.embedPictures(part.map((index) => pictures[index]));
       part.forEach((index, i) => {
         rows.set(index, out.subarray(i * clip.dim, (i + 1) * clip.dim));
       });
@@ -47,7 +49,7 @@ describe.each(PRECISIONS)('%s', (precision) => {
     const rows = new Map<number, Float32Array>();
     for (let start = 0; start < order.length; start += batch) {
       const part = order.slice(start, start + batch);
-      const out = await clip.embedTexts(part.map((index) => input.tokens[index]));
+      const out = await clip.embedTexts(part.map((index) => tokens[index]));
       part.forEach((index, i) => {
         rows.set(index, out.subarray(i * clip.dim, (i + 1) * clip.dim));
       });
@@ -62,7 +64,7 @@ describe.each(PRECISIONS)('%s', (precision) => {
     const n = 64;
     const plain = Array.from({ length: n }, (_, i) => i);
     const alone = await embed(plain, 1);
-    expect(new Set(input.tokens.map((row) => row.length)).size).toBeGreaterThan(5);
+    expect(new Set(tokens.map((row) => row.length)).size).toBeGreaterThan(5);
     for (const [order, batch] of [
       [plain, 7],
       [plain, 32],

@@ -1,0 +1,61 @@
+/**
+ * What scoring knows of a model. Whether its towers lie in this process, behind a Worker's binding or on another machine
+ * is their own matter; so pictures come as bytes, a quarter of the floats that the tower makes of them.
+ */
+import { ModelError } from '../errors.ts';
+import { normalise } from '../image/preprocess.ts';
+import type { PreprocessConfig } from '../image/preprocess-config.ts';
+import { type ClipModel, IMAGE_BATCH } from './model.ts';
+import type { Precision } from './precision.ts';
+
+export interface Embedder {
+  /** Length of an embedding. */
+  readonly dim: number;
+  /** Tokens a caption may have. */
+  readonly contextLength: number;
+  /** Side of the pictures, pixels. */
+  readonly imageSize: number;
+  readonly logitScale: number;
+  readonly precision: Precision;
+  readonly provider: string;
+  /**
+   * Any number of pictures, each 8-bit RGB of `S * S * 3` bytes as `preprocessBytes` gives it; the answer float32
+   * `[n, dim]`, rows of unit length. Throws `ModelError`.
+   */
+  embedPictures(pictures: readonly Uint8Array[], signal?: AbortSignal): Promise<Float32Array>;
+  /** As `ClipModel.embedTexts`. */
+  embedTexts(ids: readonly Int32Array[], signal?: AbortSignal): Promise<Float32Array>;
+  /** Frees what it holds; it cannot be used afterwards. */
+  release(): Promise<void>;
+}
+
+/** A model in this process, its pictures normalised as `preprocess` says. */
+export function embedderOf(clip: ClipModel, preprocess: PreprocessConfig): Embedder {
+  const side = clip.imageSize;
+  const bytes = 3 * side * side;
+  const { dim, contextLength, logitScale, precision, provider } = clip;
+  return {
+    dim,
+    contextLength,
+    imageSize: side,
+    logitScale,
+    precision,
+    provider,
+    async embedPictures(pictures) {
+      const wrong = pictures.find((picture) => picture.length !== bytes);
+      if (wrong !== undefined) {
+        throw new ModelError(`a picture of ${wrong.length} bytes is not [${side}, ${side}, 3]`);
+      }
+      const out = new Float32Array(pictures.length * dim);
+      for (let start = 0; start < pictures.length; start += IMAGE_BATCH) {
+        const batch = pictures.slice(start, start + IMAGE_BATCH);
+        const pixels = new Float32Array(batch.length * bytes);
+        for (const [i, picture] of batch.entries()) normalise(picture, preprocess, pixels, i * bytes);
+        out.set(await clip.embedImages(pixels, batch.length), start * dim);
+      }
+      return out;
+    },
+    embedTexts: (ids) => clip.embedTexts(ids),
+    release: () => clip.release(),
+  };
+}
