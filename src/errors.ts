@@ -12,6 +12,7 @@
  * - `download`: the hub or another host did not give what was asked
  * - `output`: something could not be written
  * - `accounting`: the numbers do not add up (exit code 3)
+ * - `busy`: a server has more work waiting than it takes on
  * - `cancelled`: a signal or the caller stopped the work
  */
 export type ErrorCode =
@@ -23,6 +24,7 @@ export type ErrorCode =
   | 'download'
   | 'output'
   | 'accounting'
+  | 'busy'
   | 'cancelled';
 
 /** Where it happened; only what is known is set. `offset` is in bytes from the start of the (decompressed) shard. */
@@ -138,6 +140,16 @@ export class AccountingError extends ShardsieveError {
   constructor(message: string, details?: ErrorDetails) {
     super('accounting', message, details);
     this.name = 'AccountingError';
+  }
+}
+
+/** `retryAfter`: seconds until there is probably room. */
+export class BusyError extends ShardsieveError {
+  readonly retryAfter: number;
+  constructor(message: string, retryAfter: number, details?: ErrorDetails) {
+    super('busy', message, { hint: `Try again in ${retryAfter} s`, ...details });
+    this.name = 'BusyError';
+    this.retryAfter = retryAfter;
   }
 }
 

@@ -1,0 +1,139 @@
+/**
+ * Requests of many callers, run together: while a batch runs, those that come wait and make up the next one. So a lone
+ * request waits for nobody for longer than `waitMs`, and a full house runs at the rate of full batches.
+ */
+import { BusyError, CancelledError } from '../../src/errors.ts';
+
+export interface QueueOptions {
+  /** Inputs a run at most. */
+  batch: number;
+  /** Milliseconds that an idle queue waits for company before it runs. */
+  waitMs: number;
+  /** Inputs that may wait; a call beyond is refused with `BusyError`. */
+  backlog: number;
+}
+
+interface Call<In, Out> {
+  inputs: readonly In[];
+  answers: Out[];
+  /** Inputs handed to runs so far. */
+  taken: number;
+  signal?: AbortSignal;
+  settled: boolean;
+  resolve(answers: Out[]): void;
+  reject(error: unknown): void;
+}
+
+/**
+ * One worker over calls of any size, first come, first served; one call may be spread over several batches and a batch
+ * hold several calls. `work` gives one answer an input, in order. A batch that fails fails the calls in it, and no others.
+ */
+export class BatchQueue<In, Out> {
+  readonly #work: (inputs: In[]) => Promise<readonly Out[]>;
+  readonly #options: QueueOptions;
+  #calls: Call<In, Out>[] = [];
+  #waiting = 0;
+  #loop: Promise<void> | undefined;
+  #company: (() => void) | undefined;
+  /** Milliseconds an input took, smoothed. */
+  #pace = 0;
+
+  constructor(work: (inputs: In[]) => Promise<readonly Out[]>, options: QueueOptions) {
+    this.#work = work;
+    this.#options = options;
+  }
+
+  /** Inputs that wait or run. */
+  get waiting(): number {
+    return this.#waiting;
+  }
+
+  /**
+   * The answers in the order of the inputs. Throws `BusyError` at once where the backlog is full, `CancelledError` when
+   * the signal fires (what waits is dropped, what runs is not stopped), and what `work` throws. A call larger than the
+   * whole backlog is taken when nothing else waits.
+   */
+  async run(inputs: readonly In[], signal?: AbortSignal): Promise<Out[]> {
+    if (inputs.length === 0) return [];
+    if (signal?.aborted) throw new CancelledError();
+    if (this.#waiting > 0 && this.#waiting + inputs.length > this.#options.backlog) {
+      const seconds = Math.max(1, Math.ceil((this.#waiting * this.#pace) / 1000));
+      throw new BusyError(`${this.#waiting} inputs wait already`, seconds);
+    }
+    const { promise, resolve, reject } = Promise.withResolvers<Out[]>();
+    const call: Call<In, Out> = { inputs, answers: [], taken: 0, signal, settled: false, resolve, reject };
+    const drop = () => this.#fail(call, new CancelledError());
+    signal?.addEventListener('abort', drop, { once: true });
+    this.#calls.push(call);
+    this.#waiting += inputs.length;
+    if (this.#unclaimed() >= this.#options.batch) this.#company?.();
+    this.#loop ??= this.#serve();
+    return promise.finally(() => signal?.removeEventListener('abort', drop));
+  }
+
+  async #serve(): Promise<void> {
+    await this.#waitForCompany();
+    while (this.#calls.length > 0) {
+      const batch = this.#next();
+      if (batch.length === 0) continue;
+      const started = performance.now();
+      try {
+        const answers = await this.#work(batch.map(({ input }) => input));
+        batch.forEach(({ call }, i) => {
+          call.answers.push(answers[i]);
+          if (call.answers.length === call.inputs.length) this.#finish(call);
+        });
+      } catch (error) {
+        for (const { call } of batch) this.#fail(call, error);
+      }
+      const pace = (performance.now() - started) / batch.length;
+      this.#pace = this.#pace === 0 ? pace : 0.8 * this.#pace + 0.2 * pace;
+    }
+    this.#loop = undefined;
+  }
+
+  async #waitForCompany(): Promise<void> {
+    if (this.#options.waitMs <= 0 || this.#unclaimed() >= this.#options.batch) return;
+    const { promise, resolve } = Promise.withResolvers<void>();
+    this.#company = resolve;
+    const timer = setTimeout(resolve, this.#options.waitMs);
+    await promise;
+    clearTimeout(timer);
+    this.#company = undefined;
+  }
+
+  #unclaimed(): number {
+    return this.#calls.reduce((sum, { inputs, taken }) => sum + inputs.length - taken, 0);
+  }
+
+  /** Takes up to a batch of inputs, in the order of the calls; calls whose inputs are all taken leave the queue. */
+  #next(): { call: Call<In, Out>; input: In }[] {
+    const batch: { call: Call<In, Out>; input: In }[] = [];
+    while (batch.length < this.#options.batch && this.#calls.length > 0) {
+      const call = this.#calls[0];
+      while (call.taken < call.inputs.length && batch.length < this.#options.batch) {
+        batch.push({ call, input: call.inputs[call.taken++] });
+      }
+      if (call.taken === call.inputs.length) this.#calls.shift();
+    }
+    return batch;
+  }
+
+  #finish(call: Call<In, Out>): void {
+    if (call.settled) return;
+    this.#settle(call);
+    call.resolve(call.answers);
+  }
+
+  #fail(call: Call<In, Out>, error: unknown): void {
+    if (call.settled) return;
+    this.#settle(call);
+    call.reject(error);
+  }
+
+  #settle(call: Call<In, Out>): void {
+    call.settled = true;
+    this.#waiting -= call.inputs.length;
+    this.#calls = this.#calls.filter((other) => other !== call);
+  }
+}
