@@ -67,6 +67,15 @@ export interface ReadTarOptions {
   pool?: ChunkPool;
   /** Asked before each header: offset of the first byte that a caller still holds. To be given with `pool`. */
   inUseFrom?: () => number;
+  /** Where in the archive the stream begins, before a member's header; default its start. */
+  from?: TarPlace;
+}
+
+/** A place between members, from which an archive can be read without what lies before. */
+export interface TarPlace {
+  offset: number;
+  /** Pax global headers in force there. */
+  globals: Extension;
 }
 
 export async function* readTar(
@@ -83,25 +92,32 @@ export async function* readTar(
 
 /** As `readTar`, for who asks for one member after another, often without waiting. To be closed. */
 export function openTar(stream: AsyncIterable<Uint8Array>, options: ReadTarOptions): TarMembers {
-  const { shard, signal, pool, inUseFrom } = options;
+  const { shard, signal, pool, inUseFrom, from } = options;
   const reader = new ByteReader(stream, shard, signal, pool);
-  return new TarMembers(reader, shard, pool === undefined ? undefined : inUseFrom);
+  reader.offset = from?.offset ?? 0;
+  return new TarMembers(reader, shard, pool === undefined ? undefined : inUseFrom, from?.globals);
 }
 
 export class TarMembers {
   readonly #reader: ByteReader;
   readonly #shard: string;
-  /** Of pax global headers, for every member after them. */
-  #globals: Extension = {};
+  /** Of pax global headers, for every member after them; replaced and never changed. */
+  #globals: Extension;
   /** Data and padding of the current member that nobody has read. */
   #unread = 0;
 
   readonly #inUseFrom: (() => number) | undefined;
 
-  constructor(reader: ByteReader, shard: string, inUseFrom?: () => number) {
+  constructor(reader: ByteReader, shard: string, inUseFrom?: () => number, globals: Extension = {}) {
     this.#reader = reader;
     this.#shard = shard;
     this.#inUseFrom = inUseFrom;
+    this.#globals = globals;
+  }
+
+  /** Pax global headers in force at the last member. */
+  get globals(): Extension {
+    return this.#globals;
   }
 
   close(): Promise<void> {

@@ -13,11 +13,40 @@ export class SeenKeys {
   /** Pairs of words; `0, 0` is an empty place. */
   #table = new Uint32Array(2 * 4096);
 
+  /** As many keys as `encode` gave. Throws `RangeError` where the bytes are not that. */
+  static decode(bytes: Uint8Array): SeenKeys {
+    if (bytes.length % 8 !== 0) throw new RangeError(`${bytes.length} bytes are no list of keys`);
+    const words = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
+    const keys = new SeenKeys();
+    for (let at = 0; at < bytes.length; at += 8) keys.#put(words.getUint32(at), words.getUint32(at + 4));
+    return keys;
+  }
+
+  /** Eight bytes a key, the same for the same keys whatever their order, to go on in another process. */
+  encode(): Uint8Array<ArrayBuffer> {
+    const places: number[] = [];
+    for (let i = 0; i < this.#table.length; i += 2) {
+      if (this.#table[i] !== 0 || this.#table[i + 1] !== 0) places.push(i);
+    }
+    places.sort((a, b) => this.#table[a] - this.#table[b] || this.#table[a + 1] - this.#table[b + 1]);
+    const bytes = new Uint8Array(8 * places.length);
+    const words = new DataView(bytes.buffer);
+    for (const [i, place] of places.entries()) {
+      words.setUint32(8 * i, this.#table[place]);
+      words.setUint32(8 * i + 4, this.#table[place + 1]);
+    }
+    return bytes;
+  }
+
   /** Adds a key; false where it was there. */
   add(key: string): boolean {
     if (this.size >= MAX_SAMPLES)
       throw new ShardError('unreadable', `more than ${MAX_SAMPLES} samples in one shard`);
     const [low, high] = hash(key);
+    return this.#put(low, high);
+  }
+
+  #put(low: number, high: number): boolean {
     const place = find(this.#table, low, high);
     if (this.#table[place] !== 0 || this.#table[place + 1] !== 0) return false;
     this.#table[place] = low;

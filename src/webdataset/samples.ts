@@ -14,7 +14,7 @@ import { ShardError, type SkipReason } from '../errors.ts';
 import { type Gunzip, maybeGunzip } from '../io/gunzip.ts';
 import type { ChunkPool } from '../io/pool.ts';
 import { padding, quoteName } from '../tar/format.ts';
-import { openTar, type TarEntry } from '../tar/reader.ts';
+import { openTar, type TarEntry, type TarPlace } from '../tar/reader.ts';
 import { SeenKeys } from './keys.ts';
 import { isMetaName, splitMemberName } from './names.ts';
 
@@ -57,6 +57,14 @@ export interface RawSample {
    * from `members`; one range, unless members that are no sample's lie between.
    */
   ranges: [number, number][];
+  /** Where it begins: with the keys of the samples before, reading can be taken up there. */
+  place: TarPlace;
+}
+
+/** Where reading is taken up: before a sample. */
+export interface ReadPlace extends TarPlace {
+  /** The keys of all samples before; not changed. */
+  seen: SeenKeys;
 }
 
 /** Members that belong to no sample, by kind. */
@@ -75,6 +83,8 @@ export interface ReadSamplesOptions {
   gunzip?: Gunzip;
   /** Counted up while reading. */
   tally?: ReadTally;
+  /** The stream begins at this place of the unpacked tar, and is not unpacked. */
+  from?: ReadPlace;
   /**
    * The pool that the stream takes its chunks from. Members' bytes are then lent and not copied: they are good until
    * the next sample is asked for.
@@ -90,20 +100,21 @@ export async function* readSamples(
   stream: AsyncIterable<Uint8Array>,
   options: ReadSamplesOptions,
 ): AsyncGenerator<RawSample, void, undefined> {
-  const { shard, signal, pool } = options;
+  const { shard, signal, pool, from } = options;
   const caps = { ...DEFAULT_CAPS, ...options.caps };
   const tally = options.tally ?? { notFiles: 0, metaNames: 0, noKey: 0 };
-  const seen = new SeenKeys();
+  const seen = from === undefined ? new SeenKeys() : SeenKeys.decode(from.seen.encode());
   let current: Group | undefined;
   const inUseFrom = () => current?.sample.offset ?? Number.POSITIVE_INFINITY;
-  const tar = openTar(maybeGunzip(stream, shard, options.gunzip), { shard, signal, pool, inUseFrom });
+  const bytes = from === undefined ? maybeGunzip(stream, shard, options.gunzip) : stream;
+  const tar = openTar(bytes, { shard, signal, pool, inUseFrom, from });
   try {
     for (let entry = await tar.next(); entry !== undefined; entry = tar.nextNow() ?? (await tar.next())) {
       const split = memberOf(entry, tally);
       if (split === undefined) continue;
       if (current?.sample.key !== split.key) {
         if (current !== undefined) yield current.sample;
-        current = new Group(split.key, entry.offset, caps);
+        current = new Group(split.key, { offset: entry.offset, globals: tar.globals }, caps);
         if (!seen.add(split.key)) current.fail('repeated_key', 'the key was there before in this shard');
       }
       const waiting = current.add(entry, split.ext);
@@ -144,8 +155,8 @@ class Group {
   readonly #extensions = new Set<string>();
   #bytes = 0;
 
-  constructor(key: string, offset: number, caps: Caps) {
-    this.sample = { key, members: [], offset, ranges: [] };
+  constructor(key: string, place: TarPlace, caps: Caps) {
+    this.sample = { key, members: [], offset: place.offset, ranges: [], place };
     this.#caps = caps;
   }
 

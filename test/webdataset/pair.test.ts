@@ -12,6 +12,7 @@ function sample(members: { [ext: string]: Content }, key = 'dir/0001'): RawSampl
     key,
     offset: 0,
     ranges: [],
+    place: { offset: 0, globals: {} },
     members: Object.entries(members).map(([ext, content]) => ({
       ext,
       name: `${key}.${ext}`,
