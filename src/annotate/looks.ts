@@ -3,7 +3,7 @@ import { SampleError } from '../errors.ts';
 import { sniff } from '../image/sniff.ts';
 import { Budget } from '../score/ahead.ts';
 import type { Look, Picture, PictureJudge, PictureReading } from '../score/judge.ts';
-import { DECODED_PIXELS } from '../score/shard.ts';
+import { DECODED_PIXELS } from '../score/prepare.ts';
 
 /** By judge, then by picture. */
 export type Looks = (Look | undefined)[][];

@@ -2,21 +2,12 @@ import { cosine } from '../clip/model.ts';
 import type { ClipColumns } from '../metadata/table.ts';
 import type { ScoreModel } from './shard.ts';
 
-/**
- * Captions are gathered over this many samples, so that the model can run those of like length together: a text
- * batch costs what its longest caption costs. A constant: the batches of a shard depend on the shard alone.
- */
-const TEXT_WINDOW = 256;
-
 /** Turns batches of pictures and tokens into one model's columns, in the order in which they came. */
-export class ClipCollector {
+export class ClipWindow {
   readonly #model: ScoreModel;
   readonly #keep: boolean;
-  readonly #scores: Float32Array[] = [];
-  readonly #images: Float32Array[] = [];
-  readonly #texts: Float32Array[] = [];
-  #windowImages: Float32Array[] = [];
-  #windowTokens: Int32Array[] = [];
+  #images: Float32Array[] = [];
+  #tokens: Int32Array[] = [];
 
   constructor(model: ScoreModel, keepEmbeddings: boolean) {
     this.#model = model;
@@ -25,41 +16,36 @@ export class ClipCollector {
 
   /** `pictures`: `S * S * 3` bytes of RGB each; `tokens`: ids from start-of-text to end-of-text. */
   async add(pictures: Uint8Array[], tokens: Int32Array[]): Promise<void> {
-    this.#windowImages.push(await this.#model.clip.embedPictures(pictures));
-    this.#windowTokens.push(...tokens);
-    if (this.#windowTokens.length >= TEXT_WINDOW) await this.#closeWindow();
+    this.#images.push(await this.#model.clip.embedPictures(pictures));
+    this.#tokens.push(...tokens);
   }
 
-  async finish(): Promise<ClipColumns> {
-    await this.#closeWindow();
+  /** The columns of what was added since the last call. */
+  async close(): Promise<ClipColumns> {
     const { slug, clip } = this.#model;
-    return {
-      slug,
-      dim: clip.dim,
-      scores: concat(this.#scores),
-      ...(this.#keep ? { image: concat(this.#images), text: concat(this.#texts) } : {}),
-    };
-  }
-
-  async #closeWindow(): Promise<void> {
-    const tokens = this.#windowTokens;
-    const n = tokens.length;
-    if (n === 0) return;
-    const { clip } = this.#model;
     const dim = clip.dim;
-    const images = concat(this.#windowImages);
-    const texts = await clip.embedTexts(tokens);
-    this.#scores.push(Float32Array.from({ length: n }, (_, i) => cosine(images, i, texts, i, dim)));
-    if (this.#keep) {
-      this.#images.push(images);
-      this.#texts.push(texts);
-    }
-    this.#windowImages = [];
-    this.#windowTokens = [];
+    const image = concat(this.#images);
+    const text = this.#tokens.length === 0 ? new Float32Array(0) : await clip.embedTexts(this.#tokens);
+    const scores = Float32Array.from({ length: this.#tokens.length }, (_, i) =>
+      cosine(image, i, text, i, dim),
+    );
+    this.#images = [];
+    this.#tokens = [];
+    return { slug, dim, scores, ...(this.#keep ? { image, text } : {}) };
   }
 }
 
-function concat(parts: Float32Array[]): Float32Array {
+/** One model's columns of a shard from those of its batches. */
+export function joinClips(parts: readonly ClipColumns[], { slug, clip }: ScoreModel): ClipColumns {
+  const { dim } = clip;
+  const scores = concat(parts.map((part) => part.scores));
+  const images = parts.flatMap(({ image }) => image ?? []);
+  const texts = parts.flatMap(({ text }) => text ?? []);
+  const isKept = images.length === parts.length && parts.length > 0;
+  return { slug, dim, scores, ...(isKept ? { image: concat(images), text: concat(texts) } : {}) };
+}
+
+function concat(parts: readonly Float32Array[]): Float32Array {
   const out = new Float32Array(parts.reduce((length, part) => length + part.length, 0));
   let at = 0;
   for (const part of parts) {

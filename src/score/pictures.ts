@@ -7,8 +7,9 @@ import type { Float32Matrix } from '../metadata/npz.ts';
 import { pictureOf } from '../webdataset/pair.ts';
 import type { RawSample } from '../webdataset/samples.ts';
 import { Budget, inBatches, mapAhead } from './ahead.ts';
-import { SampleReader, sizeOf } from './read.ts';
-import { DECODED_PIXELS, READ_BYTES, type ScoreModel, type ScoreShardOptions } from './shard.ts';
+import { DECODED_PIXELS } from './prepare.ts';
+import { READ_BYTES, SampleReader, sizeOf } from './read.ts';
+import type { ScoreModel, ScoreShardOptions } from './shard.ts';
 
 export interface EmbedPicturesOptions
   extends Pick<ScoreShardOptions, 'shard' | 'decoder' | 'fit' | 'gunzip' | 'signal'> {

@@ -4,6 +4,9 @@ import type { Gunzip } from '../io/gunzip.ts';
 import { type RawSample, readSamples } from '../webdataset/samples.ts';
 import type { Budget } from './ahead.ts';
 
+/** Bytes of samples read and not yet decoded, at any time. */
+export const READ_BYTES = 256e6;
+
 export interface ReadShardOptions {
   /** For messages. */
   shard: string;

@@ -1,0 +1,53 @@
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { expect, test } from 'vitest';
+import { createDecoder } from '../../cli/decode/decoder.ts';
+import { wantModels } from '../../cli/jobs/models.ts';
+import { memorySource } from '../../src/io/memory.ts';
+import { type ScoredBatch, scoreBatches } from '../../src/score/batches.ts';
+import { type ScoreShardOptions, scoreShard } from '../../src/score/shard.ts';
+
+const shard = await readFile(join(import.meta.dirname, '../../demo/shards/demo-00000.tar'));
+const [wanted] = await wantModels({ models: ['demo'] });
+
+/** The end of a tar cut off within a member. */
+const CUT = 25_000;
+const WINDOW = 32;
+
+async function batchesOf(bytes: Uint8Array): Promise<{ batches: ScoredBatch[]; options: ScoreShardOptions }> {
+  const options: ScoreShardOptions = {
+    shard: 'demo-00000',
+    models: [await wanted.load()],
+    decoder: createDecoder(),
+    fit: 'open_clip',
+    pair: { caption: 'txt', uid: 'json', carry: [] },
+    embeddings: true,
+    window: WINDOW,
+  };
+  const batches: ScoredBatch[] = [];
+  for await (const batch of scoreBatches(memorySource('demo-00000.tar', bytes), options)) batches.push(batch);
+  return { batches, options };
+}
+
+test('batches come as they are scored, and together they are the shard', async () => {
+  const { batches, options } = await batchesOf(shard);
+  const whole = await scoreShard(memorySource('demo-00000.tar', shard), { ...options, window: undefined });
+  await options.models[0].clip.release();
+  expect(batches.map(({ rows }) => rows.length)).toEqual([32, 32, 32, 4]);
+  expect(batches.slice(0, -1).every(({ end }) => end === undefined)).toBe(true);
+  expect(batches.at(-1)!.end).toEqual({ cut: false, readToEnd: true });
+  expect(batches.flatMap(({ rows }) => rows)).toEqual(whole.table.rows);
+  for (const part of ['scores', 'image', 'text'] as const) {
+    expect(batches.flatMap(({ clips }) => [...clips[0][part]!])).toEqual([...whole.table.clips[0][part]!]);
+  }
+});
+
+test('a shard that ends early says so on the last batch, and loses no sample', async () => {
+  const { batches, options } = await batchesOf(shard.subarray(0, shard.length - CUT));
+  await options.models[0].clip.release();
+  const { truncated, readToEnd } = batches.at(-1)!.end!;
+  expect(truncated?.problem).toBe('truncated');
+  expect(readToEnd).toBe(true);
+  const skipped = batches.flatMap((batch) => batch.skipped);
+  expect(skipped.map(({ reason }) => reason)).toContain('truncated');
+});
