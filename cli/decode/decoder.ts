@@ -22,11 +22,13 @@ import { MAX_IMAGE_PIXELS } from '../../src/image/types.ts';
 import { toVisual } from '../../src/image/visual.ts';
 import { placeFrame, singleFrame } from '../../src/image/webp-frame.ts';
 import { inflate } from './inflate.ts';
+import { useQuickResize } from './resize.ts';
 
-/** Pictures differ, so sharp's cache only costs memory; several pictures at once beat several threads on one. */
+/** Once a thread. Pictures differ, so sharp's cache only costs memory; several pictures at once beat several threads on one. */
 function settle(): void {
   sharp.cache(false);
   sharp.concurrency(1);
+  useQuickResize();
 }
 
 /** A decoder for Node. Safe to call for many pictures at once. */

@@ -27,7 +27,7 @@ function weight(filter: Interpolation, distance: number): number {
 }
 
 /** Windows of output positions `[first, first + count)` along one axis. */
-interface Windows {
+export interface Windows {
   /** First input position of each window. */
   start: Int32Array;
   /** Number of input positions of each window. */
@@ -81,10 +81,30 @@ function span(w: Windows): [from: number, to: number] {
   return [w.start[0]!, w.start[last]! + w.length[last]!];
 }
 
+/**
+ * The two passes of a resize, RGB bytes in and out. Whoever fills it gives the bytes that `plainPasses` gives, so which
+ * one is in use shows in the time only.
+ */
+export interface Passes {
+  /** Rows `[y0, y1)` of `src` (row length `srcWidth` pixels), resampled along x into `w.start.length` columns. */
+  horizontal(src: Uint8Array, srcWidth: number, y0: number, y1: number, w: Windows): Uint8Array;
+  /**
+   * Columns `[x0, x1)` of `src`, resampled along y into `w.start.length` rows. `originY` is the image row that
+   * the first row of `src` is.
+   */
+  vertical(
+    src: Uint8Array,
+    srcWidth: number,
+    originY: number,
+    x0: number,
+    x1: number,
+    w: Windows,
+  ): Uint8Array;
+}
+
 const clip = new Uint8Array(1280);
 for (let i = 0; i < clip.length; i++) clip[i] = Math.min(255, Math.max(0, i - 640));
 
-/** Rows `[y0, y1)` of `src` (row length `srcWidth` pixels), resampled along x into `w.start.length` columns. */
 function horizontal(src: Uint8Array, srcWidth: number, y0: number, y1: number, w: Windows): Uint8Array {
   const columns = w.start.length;
   const out = new Uint8Array((y1 - y0) * columns * 3);
@@ -114,10 +134,6 @@ function horizontal(src: Uint8Array, srcWidth: number, y0: number, y1: number, w
   return out;
 }
 
-/**
- * Columns `[x0, x1)` of `src`, resampled along y into `w.start.length` rows. `originY` is the image row that
- * the first row of `src` is.
- */
 function vertical(
   src: Uint8Array,
   srcWidth: number,
@@ -162,6 +178,16 @@ function vertical(
   return out;
 }
 
+/** Runs anywhere; what other passes are compared with. */
+export const plainPasses: Passes = { horizontal, vertical };
+
+let quickest = plainPasses;
+
+/** Makes this thread's resizes go through `passes`. Called once by a platform that has quicker ones than plain code. */
+export function usePasses(passes: Passes): void {
+  quickest = passes;
+}
+
 /** What is cut from the resized picture, in its pixels. Must lie inside it. */
 export interface Crop {
   left: number;
@@ -180,6 +206,7 @@ export function resizeCrop(
   height: number,
   filter: Interpolation,
   crop: Crop,
+  passes: Passes = quickest,
 ): Uint8Array {
   const needX = width !== src.width;
   const needY = height !== src.height;
@@ -191,15 +218,15 @@ export function resizeCrop(
   const [x0, x1] = wx ? span(wx) : [crop.left, crop.left + crop.width];
   const [y0, y1] = wy ? span(wy) : [crop.top, crop.top + crop.height];
   if (!wx && !wy) return cut(src.data, src.width, x0, x1, y0, y1);
-  if (!wx) return vertical(src.data, src.width, 0, x0, x1, wy!);
-  if (!wy) return horizontal(src.data, src.width, y0, y1, wx);
+  if (!wx) return passes.vertical(src.data, src.width, 0, x0, x1, wy!);
+  if (!wy) return passes.horizontal(src.data, src.width, y0, y1, wx);
   if (verticalFirst) {
-    const band = vertical(src.data, src.width, 0, x0, x1, wy);
+    const band = passes.vertical(src.data, src.width, 0, x0, x1, wy);
     for (let i = 0; i < wx.start.length; i++) wx.start[i]! -= x0;
-    return horizontal(band, x1 - x0, 0, crop.height, wx);
+    return passes.horizontal(band, x1 - x0, 0, crop.height, wx);
   }
-  const band = horizontal(src.data, src.width, y0, y1, wx);
-  return vertical(band, crop.width, y0, 0, crop.width, wy);
+  const band = passes.horizontal(src.data, src.width, y0, y1, wx);
+  return passes.vertical(band, crop.width, y0, 0, crop.width, wy);
 }
 
 function cut(data: Uint8Array, width: number, x0: number, x1: number, y0: number, y1: number): Uint8Array {

@@ -1,7 +1,10 @@
-import { describe, expect, it } from 'vitest';
+import { readFileSync } from 'node:fs';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { ModelError, SampleError } from '../../src/errors.ts';
+import { wasmPasses } from '../../src/image/passes-wasm.ts';
 import { geometry, inputLength, preprocess } from '../../src/image/preprocess.ts';
 import { parsePreprocess, preprocessFingerprint } from '../../src/image/preprocess-config.ts';
+import { plainPasses, usePasses } from '../../src/image/resize.ts';
 import type { Pixels } from '../../src/image/types.ts';
 import { type PreprocessGolden, preprocessGoldens, sha256 } from './support.ts';
 
@@ -21,7 +24,15 @@ function name(golden: PreprocessGolden): string {
   return `${width}×${height} ${resize_mode} ${interpolation} to ${size}`;
 }
 
-describe("open_clip's input, bit for bit", () => {
+const kernel = new WebAssembly.Module(readFileSync(new URL('../../assets/resize.wasm', import.meta.url)));
+
+describe.each([
+  ['plain code', plainPasses],
+  ['WebAssembly', wasmPasses(kernel)],
+])("open_clip's input, bit for bit, by %s", (_, passes) => {
+  beforeAll(() => usePasses(passes));
+  afterAll(() => usePasses(plainPasses));
+
   it.each(preprocessGoldens.map((golden) => ({ title: name(golden), golden })))('$title', ({ golden }) => {
     const { resize_mode, interpolation, size, fill_color } = golden;
     const config = parsePreprocess({ resize_mode, interpolation, size, fill_color });

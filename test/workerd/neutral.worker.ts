@@ -2,6 +2,7 @@
 import jpeg from '@jsquash/jpeg/codec/dec/mozjpeg_dec.wasm';
 import webp from '@jsquash/webp/codec/dec/webp_dec.wasm';
 import merges from '../../assets/clip-vocab/merges.txt.gz';
+import resize from '../../assets/resize.wasm';
 import { createEdgeDecoder } from '../../functions/decode.ts';
 import { createTokenizer } from '../../src/clip/tokenizer/tokenizer.ts';
 import { parsePreprocess } from '../../src/image/preprocess-config.ts';
@@ -13,7 +14,7 @@ export default {
   async fetch(request: Request): Promise<Response> {
     const samples = await describeShard(request.body as unknown as AsyncIterable<Uint8Array>, {
       shard: 'pool',
-      decoder: createEdgeDecoder({ jpeg, webp }),
+      decoder: createEdgeDecoder({ jpeg, webp, resize }),
       tokenizer,
       preprocess: parsePreprocess(undefined, 64),
     });
