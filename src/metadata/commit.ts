@@ -10,7 +10,7 @@ import {
   scoreColumn,
 } from './columns.ts';
 import { type MetadataFolder, readStats, shardFiles } from './folder.ts';
-import { type NpzArray, openNpz, writeNpz } from './npz.ts';
+import { type NpzArray, openNpz, type StoredArray, writeNpz } from './npz.ts';
 import { readColumns } from './parquet-read.ts';
 import { encodeParquet } from './parquet-write.ts';
 import { PUNSAFE_GROUP } from './run.ts';
@@ -19,6 +19,8 @@ import type { ClipColumns, ShardTable, Skipped } from './table.ts';
 
 export interface ShardOutput {
   table: ShardTable;
+  /** `<slug>_img` and `<slug>_txt` of models whose embeddings are not in the table, as they have been stored elsewhere. */
+  stored?: readonly StoredArray[];
   /** Columns of later steps, after the models' scores. */
   groups?: ColumnGroup[];
   skipped: readonly Skipped[];
@@ -34,14 +36,14 @@ export interface ShardOutput {
  * nothing of the shard counts.
  */
 export async function commitShard(folder: Folder, shard: string, output: ShardOutput): Promise<ShardStats> {
-  const { table, skipped } = output;
+  const { table, skipped, stored = [] } = output;
   const files = shardFiles(shard);
   const groups = sortGroups(output.groups ?? []);
   const rows = rowColumns(table.rows);
   const stats = completeStats({
     ...output.stats,
     shard,
-    embeddings: embeddedSlugs(table.clips),
+    embeddings: [...new Set([...embeddedSlugs(table.clips), ...stored.map(({ name }) => arraySlug(name))])],
     columns: { rows: names(rows), ...groupColumns(groups) },
   });
   if (table.rows.length !== stats.scored || skipped.length !== stats.seen - stats.scored) {
@@ -60,7 +62,7 @@ export async function commitShard(folder: Folder, shard: string, output: ShardOu
     ...clipColumns(table.clips, table.rows.length),
     ...groups.flatMap((group) => group.columns),
   ];
-  const arrays = embeddingArrays(table.clips, table.rows.length);
+  const arrays = inOrder([...embeddingArrays(table.clips, table.rows.length), ...stored]);
   if (await folder.has(files.stats)) await folder.remove(files.stats);
   await commitFiles(folder, files.stats, stats, [
     ...(arrays.length > 0 ? [{ name: files.npz, write: (sink: Sink) => writeNpz(sink, arrays) }] : []),
@@ -221,17 +223,24 @@ async function mergeArrays(
   const kept: NpzArray[] = [];
   const vouched = arraysVouchedFor(old);
   for (const name of file.names) {
-    if (!vouched.includes(name.replace(/_(img|txt)$/, '')) || fresh.some((array) => array.name === name))
-      continue;
+    if (!vouched.includes(arraySlug(name)) || fresh.some((array) => array.name === name)) continue;
     const { dim, data } = await file.matrix(name);
     kept.push({ name, dim, values: data });
   }
-  // The order of embeddingArrays: by slug, then img before txt.
-  const slug = (array: NpzArray) => array.name.replace(/_(img|txt)$/, '');
-  return [...kept, ...fresh].sort((a, b) => {
-    if (slug(a) !== slug(b)) return slug(a) < slug(b) ? -1 : 1;
+  return inOrder([...kept, ...fresh]);
+}
+
+/** By slug, then img before txt. */
+function inOrder<T extends { name: string }>(arrays: T[]): T[] {
+  return arrays.sort((a, b) => {
+    const [x, y] = [arraySlug(a.name), arraySlug(b.name)];
+    if (x !== y) return x < y ? -1 : 1;
     return a.name < b.name ? -1 : 1;
   });
+}
+
+function arraySlug(name: string): string {
+  return name.replace(/_(img|txt)$/, '');
 }
 
 function checkRows(columns: readonly Column[], uids: readonly string[], shard: string, file: string): void {

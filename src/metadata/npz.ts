@@ -1,5 +1,5 @@
 import { Zip, ZipPassThrough } from 'fflate';
-import { MetadataError, OutputError } from '../errors.ts';
+import { AccountingError, MetadataError, OutputError } from '../errors.ts';
 import type { Sink } from '../io/bytes.ts';
 import { toFloat16 } from './float16.ts';
 import { npyHeader } from './npy.ts';
@@ -20,14 +20,26 @@ export interface NpzArray {
   values: Float32Array;
 }
 
+/** One array that lies elsewhere, in pieces, as it is to be written. */
+export interface StoredArray {
+  name: string;
+  rows: number;
+  dim: number;
+  /** Float16, little-endian, row-major: `rows * dim` values in all. */
+  pieces(): AsyncIterable<Uint8Array>;
+}
+
 /** fflate writes 32-bit sizes and offsets only. */
 const MAX_ZIP_BYTES = 0xffffffff;
 /** The earliest date that zip knows; fixed so that two runs give the same bytes. */
 const ZIP_DATE = () => new Date(1980, 0, 1);
 
-/** Writes the arrays in the order given. Throws `OutputError` where they do not fit in 4 GiB. */
-export async function writeNpz(sink: Sink, arrays: readonly NpzArray[]): Promise<void> {
-  const total = arrays.reduce((sum, { values }) => sum + values.length * 2 + 1024, 0);
+/**
+ * Writes the arrays in the order given. Throws `OutputError` where they do not fit in 4 GiB, `AccountingError` where a
+ * stored one has not the bytes that its shape says.
+ */
+export async function writeNpz(sink: Sink, arrays: readonly (NpzArray | StoredArray)[]): Promise<void> {
+  const total = arrays.reduce((sum, array) => sum + valuesOf(array) * 2 + 1024, 0);
   if (total > MAX_ZIP_BYTES) {
     throw new OutputError(`${total} bytes of embeddings do not fit in one npz`, {
       file: sink.name,
@@ -42,17 +54,36 @@ export async function writeNpz(sink: Sink, arrays: readonly NpzArray[]): Promise
   const drain = async () => {
     for (const chunk of pending.splice(0)) await sink.write(chunk);
   };
-  for (const { name, dim, values } of arrays) {
+  for (const array of arrays) {
+    const { name, dim } = array;
     const member = new ZipPassThrough(`${name}.npy`);
     member.mtime = ZIP_DATE();
     member.os = 0;
     zip.add(member);
-    member.push(npyHeader("'<f2'", [dim === 0 ? 0 : values.length / dim, dim]));
-    member.push(new Uint8Array(toFloat16(values).buffer), true);
+    member.push(npyHeader("'<f2'", [dim === 0 ? 0 : valuesOf(array) / dim, dim]));
+    if ('values' in array) member.push(new Uint8Array(toFloat16(array.values).buffer), true);
+    else {
+      let bytes = 0;
+      for await (const piece of array.pieces()) {
+        bytes += piece.length;
+        member.push(piece);
+        await drain();
+      }
+      if (bytes !== 2 * valuesOf(array)) {
+        throw new AccountingError(`${bytes} bytes of ${name} for ${array.rows} rows of ${dim} float16`, {
+          file: sink.name,
+        });
+      }
+      member.push(new Uint8Array(0), true);
+    }
     await drain();
   }
   zip.end();
   await drain();
+}
+
+function valuesOf(array: NpzArray | StoredArray): number {
+  return 'values' in array ? array.values.length : array.rows * array.dim;
 }
 
 /** Rows of one array: a run, or single rows in ascending order. */
