@@ -4,6 +4,7 @@ import { CancelledError, type ShardError, type SkipReason } from '../errors.ts';
 import type { ByteSource } from '../io/bytes.ts';
 import type { Column } from '../metadata/columns.ts';
 import type { ClipColumns, Row, Skipped } from '../metadata/table.ts';
+import type { TarPlace } from '../tar/reader.ts';
 import { Budget, inBatches, mapAhead } from './ahead.ts';
 import { ClipWindow } from './collect.ts';
 import { DECODED_PIXELS, prepare, type Scorable } from './prepare.ts';
@@ -39,6 +40,8 @@ export interface ShardEnd {
   truncated?: ShardError;
   /** The limit stopped the reading before the shard's end. */
   cut: boolean;
+  /** Where it did: with `from`, reading can be taken up there. */
+  next?: TarPlace;
   /** Every byte of the source went through `onBytes`. */
   readToEnd: boolean;
 }
@@ -55,8 +58,8 @@ export async function* scoreBatches(
   options: ScoreShardOptions,
 ): AsyncGenerator<ScoredBatch, void, undefined> {
   const { signal, window: size = TEXT_WINDOW } = options;
-  const read = new Budget(READ_BYTES);
-  const decoded = new Budget(DECODED_PIXELS);
+  const read = new Budget(options.memory?.readBytes ?? READ_BYTES);
+  const decoded = new Budget(options.memory?.decodedPixels ?? DECODED_PIXELS);
   const reader = new SampleReader(source, options, read);
   // Two batches ahead: while the towers run one, the next is being decoded.
   const prepared = mapAhead(reader.samples(), 2 * IMAGE_BATCH, async ({ raw, position }) => ({
@@ -77,14 +80,18 @@ export async function* scoreBatches(
     if (window.size >= size) yield await window.close();
   }
   if (signal?.aborted) throw new CancelledError();
-  const { truncated, cut, readToEnd } = reader;
+  const { truncated, cut, next, readToEnd } = reader;
   if (truncated?.where.key !== undefined) {
     window.skip(
       { key: truncated.where.key, reason: 'truncated' satisfies SkipReason, detail: truncated.message },
       reader.position,
     );
   }
-  const end = { cut, readToEnd, ...(truncated === undefined ? {} : { truncated }) };
+  const end = {
+    ...{ cut, readToEnd },
+    ...(next === undefined ? {} : { next }),
+    ...(truncated === undefined ? {} : { truncated }),
+  };
   yield { ...(await window.close()), end };
 }
 

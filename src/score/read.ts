@@ -1,7 +1,8 @@
 import { ShardError } from '../errors.ts';
 import type { ByteSource } from '../io/bytes.ts';
 import type { Gunzip } from '../io/gunzip.ts';
-import { type RawSample, readSamples } from '../webdataset/samples.ts';
+import type { TarPlace } from '../tar/reader.ts';
+import { type Caps, type RawSample, type ReadPlace, readSamples } from '../webdataset/samples.ts';
 import type { Budget } from './ahead.ts';
 
 /** Bytes of samples read and not yet decoded, at any time. */
@@ -12,6 +13,10 @@ export interface ReadShardOptions {
   shard: string;
   limit?: number;
   gunzip?: Gunzip;
+  /** Sizes above which members and samples are skipped. */
+  caps?: Partial<Caps>;
+  /** The source begins at this place of the unpacked tar. */
+  from?: ReadPlace;
   onBytes?: (bytes: Uint8Array) => void;
   signal?: AbortSignal;
 }
@@ -26,6 +31,8 @@ export interface Read {
 export class SampleReader {
   truncated: ShardError | undefined;
   cut = false;
+  /** Where the sample after the limit begins. */
+  next: TarPlace | undefined;
   readToEnd = false;
   /** Stored bytes read. */
   position = 0;
@@ -40,14 +47,16 @@ export class SampleReader {
   }
 
   async *samples(): AsyncGenerator<Read, void, undefined> {
-    const { shard, signal, limit, gunzip } = this.#options;
+    const { shard, signal, limit, gunzip, caps, from } = this.#options;
     const bytes = this.#source.stream({ signal })[Symbol.asyncIterator]();
     let seen = 0;
     try {
-      for await (const sample of readSamples(this.#chunks(bytes), { shard, signal, gunzip })) {
+      const options = { shard, signal, gunzip, caps, from };
+      for await (const sample of readSamples(this.#chunks(bytes), options)) {
         // Looked at before it is taken, so that a limit equal to the shard's length does not count as a cut.
         if (limit !== undefined && seen >= limit) {
           this.cut = true;
+          this.next = sample.place;
           return;
         }
         seen++;

@@ -10,6 +10,7 @@ import type { PairOptions } from '../webdataset/pair.ts';
 import { type ShardEnd, scoreBatches } from './batches.ts';
 import { joinClips } from './collect.ts';
 import type { PictureJudge } from './judge.ts';
+import type { ReadShardOptions } from './read.ts';
 
 /** One model of a run: what it is called in the output, and the parts that make its scores. */
 export interface ScoreModel {
@@ -19,7 +20,7 @@ export interface ScoreModel {
   clip: Embedder;
 }
 
-export interface ScoreShardOptions {
+export interface ScoreShardOptions extends Pick<ReadShardOptions, 'caps' | 'from'> {
   /** Base name without ending: part of derived uids and of messages. */
   shard: string;
   models: readonly ScoreModel[];
@@ -30,6 +31,8 @@ export interface ScoreShardOptions {
   embeddings: boolean;
   /** Samples a yielded batch has at least: more of them let more captions of like length run together. Default 256. */
   window?: number;
+  /** What may be in flight between reading and the towers; default what a machine of some gigabytes can hold. */
+  memory?: { readBytes: number; decodedPixels: number };
   /** What looks at the decoded pictures beside the models. */
   judges?: readonly PictureJudge[];
   /** A platform's own gunzip; default one that runs anywhere. */

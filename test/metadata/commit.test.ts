@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { AccountingError, MetadataError, UsageError } from '../../src/errors.ts';
 import { addColumns, commitShard, type ShardOutput } from '../../src/metadata/commit.ts';
+import { toFloat16 } from '../../src/metadata/float16.ts';
 import { readStats } from '../../src/metadata/folder.ts';
 import { openNpz } from '../../src/metadata/npz.ts';
 import { readColumns } from '../../src/metadata/parquet-read.ts';
@@ -36,6 +37,41 @@ describe('committing a shard', () => {
       successes: 5,
       skipped: { no_image: 1 },
     });
+  });
+
+  it('takes embeddings that lie elsewhere in pieces, to the same bytes', async () => {
+    const output = makeOutput(5, ['b32', 'a14']);
+    const whole = new MemoryFolder();
+    await commitShard(whole, '0', output);
+    const stored = output.table.clips.flatMap(({ slug, dim, image, text }) =>
+      (
+        [
+          [`${slug}_txt`, text!],
+          [`${slug}_img`, image!],
+        ] as const
+      ).map(([name, values]) => ({
+        ...{ name, rows: 5, dim },
+        async *pieces() {
+          const bytes = new Uint8Array(toFloat16(values).buffer);
+          yield bytes.subarray(0, 2 * dim);
+          yield bytes.subarray(2 * dim);
+        },
+      })),
+    );
+    const lean = {
+      ...output,
+      table: {
+        ...output.table,
+        clips: output.table.clips.map(({ slug, dim, scores }) => ({ slug, dim, scores })),
+      },
+    };
+    const folder = new MemoryFolder();
+    await commitShard(folder, '0', { ...lean, stored });
+    expect(folder.files).toEqual(whole.files);
+    const short = stored.map((array) => ({ ...array, rows: 6 }));
+    await expect(commitShard(new MemoryFolder(), '0', { ...lean, stored: short })).rejects.toThrow(
+      AccountingError,
+    );
   });
 
   it('writes no npz without embeddings, and takes an old one away', async () => {

@@ -6,6 +6,8 @@ import { wantModels } from '../../cli/jobs/models.ts';
 import { memorySource } from '../../src/io/memory.ts';
 import { type ScoredBatch, scoreBatches } from '../../src/score/batches.ts';
 import { type ScoreShardOptions, scoreShard } from '../../src/score/shard.ts';
+import { SeenKeys } from '../../src/webdataset/keys.ts';
+import type { ReadPlace } from '../../src/webdataset/samples.ts';
 
 const shard = await readFile(join(import.meta.dirname, '../../demo/shards/demo-00000.tar'));
 const [wanted] = await wantModels({ models: ['demo'] });
@@ -40,6 +42,31 @@ test('batches come as they are scored, and together they are the shard', async (
   for (const part of ['scores', 'image', 'text'] as const) {
     expect(batches.flatMap(({ clips }) => [...clips[0][part]!])).toEqual([...whole.table.clips[0][part]!]);
   }
+});
+
+test('a shard scored in pieces, each from where the one before stopped, is the shard scored in one go', async () => {
+  const { batches, options } = await batchesOf(shard);
+  const seen = new SeenKeys();
+  const pieces: ScoredBatch[] = [];
+  for (let from: ReadPlace = { offset: 0, globals: {}, seen }; ; ) {
+    const source = memorySource('demo-00000.tar', shard.subarray(from.offset), 5000);
+    const piece: ScoredBatch[] = [];
+    for await (const batch of scoreBatches(source, { ...options, from, limit: 30 })) piece.push(batch);
+    for (const { key } of piece.flatMap(({ rows, skipped }) => [...rows, ...skipped])) seen.add(key);
+    pieces.push(...piece);
+    const next = piece.at(-1)!.end!.next;
+    if (next === undefined) break;
+    from = { ...next, seen };
+  }
+  await options.models[0].clip.release();
+  expect(pieces.length).toBeGreaterThan(3);
+  const together = (all: ScoredBatch[]) => ({
+    rows: all.flatMap(({ rows }) => rows),
+    skipped: all.flatMap(({ skipped }) => skipped),
+    scores: all.flatMap(({ clips }) => [...clips[0].scores]),
+    images: all.flatMap(({ clips }) => [...clips[0].image!]),
+  });
+  expect(together(pieces)).toEqual(together(batches));
 });
 
 test('a shard that ends early says so on the last batch, and loses no sample', async () => {
