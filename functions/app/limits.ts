@@ -11,6 +11,8 @@ export interface Limits {
   decodedPixels: number;
   /** UTF-16 units of one caption, label or template. */
   captionChars: number;
+  /** UTF-16 units of all captions of one request: a worst case takes a microsecond each to tokenize. */
+  textChars: number;
   /** Pictures of one request. */
   images: number;
   /** Captions of one request, over all its pictures: the pairs that are scored. */
@@ -33,6 +35,7 @@ export const DEFAULT_LIMITS: Limits = {
   imagePixels: 40_000_000,
   decodedPixels: 64_000_000,
   captionChars: 2 ** 16,
+  textChars: 2 ** 19,
   images: 64,
   pairs: 256,
   prompts: 1024,
@@ -48,6 +51,7 @@ export const EDGE_LIMITS: Limits = {
   imagePixels: 8_000_000,
   decodedPixels: 8_000_000,
   captionChars: 2 ** 13,
+  textChars: 2 ** 16,
   images: 16,
   pairs: 64,
   prompts: 128,

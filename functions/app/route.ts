@@ -19,7 +19,7 @@ export interface AppEnv {
 export type AppContext = Context<AppEnv>;
 
 /** What lies behind a content type: a schema, a form that is made of one, or bytes and text of no schema. */
-export type Content = z.ZodType | { form: FormField[] } | 'binary' | 'text';
+export type Content = z.ZodType | { form: readonly FormField[] } | 'binary' | 'text';
 
 /** A field of a multipart form. */
 export interface FormField {
@@ -62,3 +62,15 @@ export interface Route {
   problems?: readonly ProblemKind[];
   handle(context: AppContext): Response | Promise<Response>;
 }
+
+/** What any route with a body of JSON or a form may answer with. */
+export const BODY_PROBLEMS: readonly ProblemKind[] = [
+  'bad_request',
+  'forbidden',
+  'request_timeout',
+  'too_large',
+  'unsupported_media_type',
+  'invalid',
+  'client_closed',
+  'unavailable',
+];

@@ -68,7 +68,7 @@ export function labelsApart({ info, layers }: Head): boolean {
 }
 
 /** A label's own threshold goes before `nsfw`, which is that of all labels; none is below `unsure`. */
-function headTerms({ info, apart }: HeadSource): UnsafeTerm[] {
+export function headTerms({ info, apart }: Pick<HeadSource, 'info' | 'apart'>): UnsafeTerm[] {
   const counted = info.unsafe ?? (apart ? info.labels : []);
   return info.labels.flatMap((label, k) => {
     if (!counted.includes(label)) return [];

@@ -10,15 +10,19 @@ import { type UnsafeTerm, unsafeJson } from './punsafe.ts';
 import type { PictureAnnotator } from './types.ts';
 
 /** The two classes of which a picture is unsafe; `sexy` is, in its authors' words, not pornography. */
-const NSFWJS_UNSAFE: UnsafeTerm = {
+export const NSFWJS_UNSAFE: UnsafeTerm = {
   columns: ['nsfw_nsfwjs_porn', 'nsfw_nsfwjs_hentai'],
   unsure: 0.1,
   nsfw: 0.5,
 };
 
+export function nsfwjsColumns({ labels }: Pick<Nsfwjs, 'labels'>): string[] {
+  return labels.map((label) => `nsfw_nsfwjs_${label}`);
+}
+
 /** NSFWJS's five probabilities, `nsfw_nsfwjs_drawing` and its sisters. */
 export function nsfwjsAnnotator(model: Nsfwjs, reading: PictureReading): PictureAnnotator {
-  const schema = model.labels.map((label) => ({ name: `nsfw_nsfwjs_${label}`, type: 'float' as const }));
+  const schema = nsfwjsColumns(model).map((name) => ({ name, type: 'float' as const }));
   const fingerprint = fingerprintOf([model.fingerprint, describe(reading)]);
   const classify = async (inputs: readonly Float32Array[]): Promise<Float32Array> => {
     const together = new Float32Array(inputs.length * NSFWJS_INPUT);

@@ -86,29 +86,38 @@ export function punsafeAnnotator(entries: ReadonlyMap<string, RunEntry>): RowAnn
       { name: TAG_COLUMN, type: 'string' },
     ],
     async columns({ rows, numbers }) {
-      const values = new Array<number | null>(rows).fill(null);
-      const tags = new Array<string | null>(rows).fill(null);
-      const columns = terms.map((term) => term.columns.map((name) => numbers?.get(name)));
-      for (let row = 0; row < rows; row++) {
-        let largest = 0;
-        let tag = 0;
-        for (const [t, { unsure, nsfw }] of terms.entries()) {
-          let sum = 0;
-          for (const column of columns[t]) sum += column?.[row] ?? Number.NaN;
-          // NaN stays, whatever comes after it.
-          largest =
-            Number.isNaN(sum) || Number.isNaN(largest) ? Number.NaN : Math.max(largest, Math.fround(sum));
-          if (Math.fround(sum) >= Math.fround(nsfw)) tag = 2;
-          else if (Math.fround(sum) >= Math.fround(unsure)) tag = Math.max(tag, 1);
-        }
-        if (Number.isNaN(largest)) continue;
-        values[row] = Math.min(1, largest);
-        tags[row] = TAGS[tag];
-      }
+      const { values, tags } = unsafeRows(terms, rows, numbers);
       return [
         { name: PUNSAFE_COLUMN, type: 'float', values },
         { name: TAG_COLUMN, type: 'string', values: tags },
       ];
     },
   };
+}
+
+/** What the terms say of each row: the probability, and the tag. Null where a column of a term has no number there. */
+export function unsafeRows(
+  terms: readonly UnsafeTerm[],
+  rows: number,
+  numbers?: ReadonlyMap<string, ArrayLike<number | null>>,
+): { values: (number | null)[]; tags: ((typeof TAGS)[number] | null)[] } {
+  const values = new Array<number | null>(rows).fill(null);
+  const tags = new Array<(typeof TAGS)[number] | null>(rows).fill(null);
+  const columns = terms.map((term) => term.columns.map((name) => numbers?.get(name)));
+  for (let row = 0; row < rows; row++) {
+    let largest = 0;
+    let tag = 0;
+    for (const [t, { unsure, nsfw }] of terms.entries()) {
+      let sum = 0;
+      for (const column of columns[t]) sum += column?.[row] ?? Number.NaN;
+      // NaN stays, whatever comes after it.
+      largest = Number.isNaN(sum) || Number.isNaN(largest) ? Number.NaN : Math.max(largest, Math.fround(sum));
+      if (Math.fround(sum) >= Math.fround(nsfw)) tag = 2;
+      else if (Math.fround(sum) >= Math.fround(unsure)) tag = Math.max(tag, 1);
+    }
+    if (Number.isNaN(largest)) continue;
+    values[row] = Math.min(1, largest);
+    tags[row] = TAGS[tag];
+  }
+  return { values, tags };
 }

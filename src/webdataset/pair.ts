@@ -46,8 +46,11 @@ export interface Pair {
 /** webdataset's usual `jpg;png;jpeg;webp` and gif: the first one there is taken. */
 export const IMAGE_EXTENSIONS = ['jpg', 'png', 'jpeg', 'webp', 'gif'] as const;
 
-/** Whitespace as Python's `str.isspace` has it; JavaScript's `\s` lacks U+001C–1F and U+0085 and has U+FEFF. */
-const ONLY_SPACE = /^[\t-\r\x1c-\x20\x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000]*$/;
+/**
+ * A character that is no whitespace as Python's `str.isspace` has it; JavaScript's `\s` lacks U+001C–1F and U+0085 and
+ * has U+FEFF. A caption without one is empty.
+ */
+export const NO_SPACE = /[^\t-\r\x1c-\x20\x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000]/;
 
 /**
  * UTF-16 units of a caption. No alt text comes near it, 77 tokens are a hundredth of it, and ftfy's rules can be made to
@@ -69,7 +72,7 @@ export function toPair(sample: RawSample, options: PairOptions): Pair {
   const uid = uidOf(sample, json, options);
   const found = pictureMember(sample);
   const caption = captionOf(sample, json, options);
-  if (ONLY_SPACE.test(caption)) throw new SampleError('empty_caption', 'the caption is empty', { key });
+  if (!NO_SPACE.test(caption)) throw new SampleError('empty_caption', 'the caption is empty', { key });
   if (caption.length > MAX_CAPTION) {
     throw new SampleError(
       'caption_too_long',

@@ -1,0 +1,72 @@
+/** `POST /v1/embed`: unit embeddings of pictures and captions. */
+import type { Form } from './body.ts';
+import {
+  describeModel,
+  embedCaptions,
+  embedSeen,
+  encodeRow,
+  note,
+  understand,
+  withinTime,
+} from './engine.ts';
+import type { PictureReader } from './pictures.ts';
+import { BODY_PROBLEMS, type Route } from './route.ts';
+import { ANSWERS, type EmbedAnswer, type RequestSchemas } from './schemas.ts';
+import type { Service } from './service.ts';
+
+const FORM: Form = {
+  fields: [
+    { name: 'image', kind: 'file', repeated: true, description: 'A picture.' },
+    { name: 'caption', kind: 'text', repeated: true, description: 'A caption.' },
+    { name: 'model', kind: 'text', description: 'Name or slug of a model.' },
+    { name: 'embeddings', kind: 'text', description: '`float` (default) or `base64`.' },
+  ],
+  toJson: (values) => ({
+    model: values.text('model'),
+    images: values.images('image'),
+    captions: values.texts('caption'),
+    embeddings: values.text('embeddings'),
+  }),
+};
+
+export function embedRoute(service: Service, schemas: RequestSchemas, read: PictureReader): Route {
+  const { limits } = service;
+  return {
+    method: 'post',
+    path: '/v1/embed',
+    operationId: 'embed',
+    summary: 'Unit embeddings of pictures and captions',
+    scope: 'score',
+    body: { 'application/json': schemas.embed, 'multipart/form-data': { form: FORM.fields } },
+    answers: { 200: { description: 'The embeddings.', content: { 'application/json': ANSWERS.embed } } },
+    problems: BODY_PROBLEMS,
+    async handle(context) {
+      const { request, parts, model, started } = await understand(context, service, schemas.embed, FORM);
+      const { images, captions, embeddings } = request;
+      note(context, service, model, { images: images.length, captions: captions.length });
+      const { dim } = model.clip;
+      const { seen, pictures, texts } = await withinTime(context, limits, async (signal) => {
+        const placed = images.map((source, i) => ({ source, path: ['images', i] }));
+        const seen = await read(placed, parts, { preprocess: model.preprocess, nsfw: false }, signal);
+        const [pictures, texts] = await Promise.all([
+          embedSeen(model, seen, signal),
+          embedCaptions(model, captions, limits, signal),
+        ]);
+        return { seen, pictures, texts };
+      });
+      const answer: EmbedAnswer = {
+        model: describeModel(model, service),
+        images: seen.map(({ header }, i) => ({
+          ...header,
+          embedding: encodeRow(pictures, i, dim, embeddings),
+        })),
+        captions: texts.rows.map((row, i) => ({
+          truncated: texts.truncated[i],
+          embedding: encodeRow(texts.data, row, dim, embeddings),
+        })),
+        took_ms: performance.now() - started,
+      };
+      return context.json(answer);
+    },
+  };
+}
