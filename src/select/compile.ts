@@ -32,17 +32,15 @@ export type Plan =
 /** Throws `UsageError` or `MetadataError` where a filter cannot be applied to this pool. */
 export async function compile(filter: Filter, pool: Pool, env: SelectEnv): Promise<Plan> {
   if ('not' in filter) {
-    const part = await compile(filter.not, pool, env);
-    return { kind: 'not', label: `not ${part.label}`, part };
+    return { kind: 'not', label: labelOf(filter), part: await compile(filter.not, pool, env) };
   }
   if ('preset' in filter) {
     // In sequence, so that what costs most sees only what the cheap parts left; the rows are those of `all`.
     const parts = await compileAll(parseFilters(presetFilters(filter.preset)), pool, env);
-    return { kind: 'sequence', label: filter.preset.name, parts };
+    return { kind: 'sequence', label: labelOf(filter), parts };
   }
   const several = async (kind: 'all' | 'any' | 'sequence', filters: readonly Filter[]): Promise<Plan> => {
-    const parts = await compileAll(filters, pool, env);
-    return { kind, label: `${kind} of ${parts.map(({ label }) => label).join(', ')}`, parts };
+    return { kind, label: labelOf(filter), parts: await compileAll(filters, pool, env) };
   };
   if ('all' in filter) return several('all', filter.all);
   if ('any' in filter) return several('any', filter.any);
@@ -96,7 +94,14 @@ function defaultOf(name: string, field: string): unknown {
 }
 
 /** `score fraction 0.3`: a filter in a line, without what is as by default, for funnels. */
-function labelOf(filter: Filter): string {
+export function labelOf(filter: Filter): string {
+  if ('preset' in filter) return filter.preset.name;
+  if ('not' in filter) return `not ${labelOf(filter.not)}`;
+  const severalOf = (kind: string, filters: readonly Filter[]) =>
+    `${kind} of ${filters.map(labelOf).join(', ')}`;
+  if ('all' in filter) return severalOf('all', filter.all);
+  if ('any' in filter) return severalOf('any', filter.any);
+  if ('sequence' in filter) return severalOf('sequence', filter.sequence);
   const [[name, params]] = Object.entries(filter);
   if (typeof params === 'string') return `${name} ${params}`;
   const shown = Object.entries(params as { [field: string]: unknown })

@@ -13,6 +13,8 @@ export interface Verdict {
 export const DROP = 0;
 export const KEEP = 1;
 export const UNJUDGED = 2;
+/** What a filter says of one row. */
+export type Answer = typeof DROP | typeof KEEP | typeof UNJUDGED;
 
 /** A filter that judges each row by itself: all such filters are answered by one reading of the columns. */
 export interface RowFilter {

@@ -5,7 +5,21 @@ import type { SelectEnv } from '../env.ts';
 import type { Pool } from '../pool.ts';
 import type { ColumnRequest } from '../scan.ts';
 import type { Params } from '../spec.ts';
-import { DROP, KEEP, type RowFilter, UNJUDGED } from '../types.ts';
+import { type Answer, DROP, KEEP, type RowFilter, UNJUDGED } from '../types.ts';
+
+/** What a language filter says of a caption in that language; `null` for a row without one. */
+export function languageRule({
+  by,
+  is,
+  min_probability: least,
+}: Params<'language'>): (language: string | null, probability: number) => Answer {
+  if (least !== undefined && by !== 'fasttext') throw new UsageError('min_probability is of fasttext only');
+  const wanted = new Set([is].flat());
+  return (language, probability) => {
+    if (language === null) return UNJUDGED;
+    return wanted.has(language) && (least === undefined || probability >= least) ? KEEP : DROP;
+  };
+}
 
 /** The caption's language: from the columns that `annotate` adds, else told on the fly. */
 export async function languageFilter(
@@ -14,12 +28,7 @@ export async function languageFilter(
   env: SelectEnv,
 ): Promise<RowFilter> {
   const { by, min_probability: least } = params;
-  if (least !== undefined && by !== 'fasttext') throw new UsageError('min_probability is of fasttext only');
-  const wanted = new Set([params.is].flat());
-  const verdict = (language: string | null, probability: number) => {
-    if (language === null) return UNJUDGED;
-    return wanted.has(language) && (least === undefined || probability >= least) ? KEEP : DROP;
-  };
+  const verdict = languageRule(params);
   const { language, probability } = LANGUAGE_COLUMNS[by];
   const asked = [language, ...(least === undefined ? [] : [probability!])];
   if (asked.every((column) => pool.has(column))) {

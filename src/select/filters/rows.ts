@@ -1,6 +1,6 @@
 import { codePoints, fasttextTokens, wordCount } from '../captions.ts';
 import type { Params } from '../spec.ts';
-import { DROP, KEEP, type RowFilter, UNJUDGED } from '../types.ts';
+import { type Answer, DROP, KEEP, type RowFilter, UNJUDGED } from '../types.ts';
 
 /** A filter on the caption; rows without one are not judged. */
 export function captionFilter(keeps: (caption: string) => boolean): RowFilter {
@@ -19,6 +19,11 @@ export function captionFilter(keeps: (caption: string) => boolean): RowFilter {
 
 /** Lengths of the caption: Python's words, code points, fastText's tokens. */
 export function lengthFilter(params: Params<'caption'>): RowFilter {
+  return captionFilter(lengthRule(params));
+}
+
+/** Whether a caption is within the lengths. */
+export function lengthRule(params: Params<'caption'>): (caption: string) => boolean {
   const { min_words, max_words, min_characters, max_characters, min_fasttext_tokens } = params;
   const within = (
     count: (text: string, enough?: number) => number,
@@ -35,12 +40,27 @@ export function lengthFilter(params: Params<'caption'>): RowFilter {
   const characters = within(codePoints, min_characters, max_characters);
   const words = within(wordCount, min_words, max_words);
   const tokens = within(fasttextTokens, min_fasttext_tokens);
-  return captionFilter((caption) => characters(caption) && words(caption) && tokens(caption));
+  return (caption) => characters(caption) && words(caption) && tokens(caption);
 }
 
-/** Sides of the original picture. A side of 0 has no aspect ratio, which is never within a bound. */
-export function sizeFilter({ min_side, max_aspect }: Params<'size'>): RowFilter {
+/** What a size filter says of a picture's sides. A side of 0 has no aspect ratio, which is never within a bound. */
+export function sizeRule({
+  min_side,
+  max_aspect,
+}: Params<'size'>): (width: number, height: number) => Answer {
+  return (width, height) => {
+    const short = Math.min(width, height);
+    if (Number.isNaN(short)) return UNJUDGED;
+    const isLarge = min_side === undefined || short >= min_side;
+    const isCompact = max_aspect === undefined || Math.max(width, height) / short <= max_aspect;
+    return isLarge && isCompact ? KEEP : DROP;
+  };
+}
+
+/** Sides of the original picture. */
+export function sizeFilter(params: Params<'size'>): RowFilter {
   const [width, height] = ['original_width', 'original_height'];
+  const rule = sizeRule(params);
   return {
     kind: 'rows',
     requests: [
@@ -50,16 +70,7 @@ export function sizeFilter({ min_side, max_aspect }: Params<'size'>): RowFilter 
     judge(batch, verdicts) {
       const widths = batch.numbers(width);
       const heights = batch.numbers(height);
-      for (let row = 0; row < batch.rows; row++) {
-        const short = Math.min(widths[row], heights[row]);
-        const long = Math.max(widths[row], heights[row]);
-        if (Number.isNaN(short)) verdicts[row] = UNJUDGED;
-        else {
-          const isLarge = min_side === undefined || short >= min_side;
-          const isCompact = max_aspect === undefined || long / short <= max_aspect;
-          verdicts[row] = isLarge && isCompact ? KEEP : DROP;
-        }
-      }
+      for (let row = 0; row < batch.rows; row++) verdicts[row] = rule(widths[row], heights[row]);
     },
   };
 }
