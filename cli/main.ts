@@ -31,6 +31,7 @@ const COMMANDS: { [name: string]: () => Promise<(context: Context) => Command> }
   run: async () => (await import('./commands/run.ts')).runCommand,
   heads: async () => (await import('./commands/heads.ts')).headsCommand,
   safety: async () => (await import('./commands/safety.ts')).safetyCommand,
+  serve: async () => (await import('./commands/serve.ts')).serveCommand,
   demo: async () => (await import('./commands/demo.ts')).demoCommand,
 };
 

@@ -52,7 +52,11 @@ export async function describe(key) {
   const { version } = await ask('healthz', {});
   try {
     const { models } = await ask('v1/models', { headers: authorised(key) });
-    return { version, models: models.map((/** @type {{ name: string }} */ { name }) => name), needsKey: false };
+    return {
+      version,
+      models: models.map((/** @type {{ name: string }} */ { name }) => name),
+      needsKey: false,
+    };
   } catch (error) {
     if (!(error instanceof ProblemError) || (error.status !== 401 && error.status !== 403)) throw error;
     return { version, models: [], needsKey: true };

@@ -56,9 +56,7 @@ export function card(item, captions) {
 
 /** @param {string[]} captions @param {number[]} scores */
 function byScore(captions, scores) {
-  return captions
-    .map((caption, i) => ({ caption, score: scores[i] }))
-    .sort((a, b) => b.score - a.score);
+  return captions.map((caption, i) => ({ caption, score: scores[i] })).sort((a, b) => b.score - a.score);
 }
 
 /** @param {{ caption: string, score: number }} line */

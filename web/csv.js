@@ -26,7 +26,10 @@ export function toCsv(items, captions) {
       problem,
     ]),
   );
-  return [head, ...rows].map((row) => row.map(cell).join(',')).join('\r\n').concat('\r\n');
+  return [head, ...rows]
+    .map((row) => row.map(cell).join(','))
+    .join('\r\n')
+    .concat('\r\n');
 }
 
 /** @param {string} name @param {string} text */

@@ -89,7 +89,13 @@ async function scoreAll() {
 /** @param {Item} item @param {AbortSignal} signal */
 async function scoreOne(item, signal) {
   try {
-    item.scored = await score({ file: item.file, captions: asked, model: model.value, key: key.value, signal });
+    item.scored = await score({
+      file: item.file,
+      captions: asked,
+      model: model.value,
+      key: key.value,
+      signal,
+    });
     item.state = 'scored';
   } catch (error) {
     if (signal.aborted) return;

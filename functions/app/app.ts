@@ -2,6 +2,7 @@
 import { Hono } from 'hono';
 import { guard } from './auth.ts';
 import { crossOrigin, identify, observe, secure } from './edges.ts';
+import { addPage } from './page.ts';
 import { Problem, problemOf, problemResponse } from './problems.ts';
 import type { AppEnv, Route } from './route.ts';
 import { routesOf } from './routes.ts';
@@ -26,6 +27,7 @@ export function createApp(service: Service): Hono<AppEnv> {
       });
     });
   }
+  addPage(app, service);
   app.notFound((context) => {
     const { path } = context.req;
     const shown = path.length > 200 ? `${path.slice(0, 200)}…` : path;

@@ -13,6 +13,7 @@ import type { Jobs } from './jobs.ts';
 import type { KeyStore } from './keys.ts';
 import type { Limits } from './limits.ts';
 import type { Metrics } from './metrics.ts';
+import type { PageReader } from './page.ts';
 import type { RateLimiter } from './rate-limit.ts';
 
 /** A model that is ready to embed: a `ScoreModel`, and what is said of it. */
@@ -70,6 +71,8 @@ export interface Service {
   fetchUrl?: UrlFetcher;
   /** Absent: `/v1/jobs` answers 501. */
   jobs?: Jobs;
+  /** The page at `/`; absent: there is none. */
+  page?: PageReader;
   /** Origins of pages that may call the API; absent: none but its own. */
   cors?: readonly string[];
   /** Resolves when requests can be answered; throws while they cannot, or no longer (shutting down). */
