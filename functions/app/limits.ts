@@ -19,7 +19,11 @@ export interface Limits {
   pairs: number;
   /** Prompts of one request of `/v1/classify`: labels times templates. */
   prompts: number;
-  /** Milliseconds until a body has arrived. */
+  /** Shards of `/v1/shards` read at one time; more are answered 503. */
+  shardStreams: number;
+  /** Bytes of a shard's samples read and not yet decoded, each shard. */
+  shardBytes: number;
+  /** Milliseconds until a body has arrived; of a shard, until some more of it has. */
   bodyMs: number;
   /** Milliseconds from the arrived body to the answer. */
   requestMs: number;
@@ -39,6 +43,8 @@ export const DEFAULT_LIMITS: Limits = {
   images: 64,
   pairs: 256,
   prompts: 1024,
+  shardStreams: 4,
+  shardBytes: 64 * 2 ** 20,
   bodyMs: 30_000,
   requestMs: 30_000,
 };
@@ -55,4 +61,6 @@ export const EDGE_LIMITS: Limits = {
   images: 16,
   pairs: 64,
   prompts: 128,
+  shardStreams: 1,
+  shardBytes: 8 * 2 ** 20,
 };

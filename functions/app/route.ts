@@ -37,7 +37,7 @@ export interface Answer {
 }
 
 export interface Route {
-  method: 'get' | 'post' | 'delete';
+  method: 'get' | 'post' | 'put' | 'delete';
   /** As OpenAPI writes it: `/v1/jobs/{id}`. */
   path: string;
   operationId: string;

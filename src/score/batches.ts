@@ -5,7 +5,7 @@ import type { ByteSource } from '../io/bytes.ts';
 import type { Column } from '../metadata/columns.ts';
 import type { ClipColumns, Row, Skipped } from '../metadata/table.ts';
 import type { TarPlace } from '../tar/reader.ts';
-import { Budget, inBatches, mapAhead } from './ahead.ts';
+import { Budget, mapAhead } from './ahead.ts';
 import { ClipWindow } from './collect.ts';
 import { DECODED_PIXELS, prepare, type Scorable } from './prepare.ts';
 import { READ_BYTES, SampleReader, sizeOf } from './read.ts';
@@ -48,7 +48,8 @@ export interface ShardEnd {
 
 /**
  * tar → samples → pictures and tokens → towers → rows, with bounded look-ahead between the stages and every sample
- * accounted for. A batch is yielded when the captions of `window` samples, or the last ones, have been embedded.
+ * accounted for. A batch is yielded when the captions of `window` samples, or the last ones, have been embedded, or as
+ * many samples have been skipped.
  *
  * Throws `ShardError` where nothing of the shard may be used, `CancelledError` on abort. A shard that ends early
  * does not throw: see `end`.
@@ -67,18 +68,26 @@ export async function* scoreBatches(
     ...(await prepare(raw, options, decoded).finally(() => read.give(sizeOf(raw)))),
   }));
   const window = new Window(options);
+  /** `undefined` where nothing but skips came for long: what there is goes out, so that it does not pile up. */
   const scorable = async function* () {
     for await (const item of prepared) {
       if (signal?.aborted) throw new CancelledError();
       if ('ready' in item) yield { ...item.ready, position: item.position };
-      else if ('skip' in item) window.skip(item.skip, item.position);
-      else window.passOver(item.position);
+      else if ('skip' in item) {
+        window.skip(item.skip, item.position);
+        if (window.skips >= size) yield undefined;
+      } else window.passOver(item.position);
     }
   };
-  for await (const batch of inBatches(scorable(), IMAGE_BATCH)) {
-    await window.add(batch);
-    if (window.size >= size) yield await window.close();
+  let batch: (Scorable & { position: number })[] = [];
+  for await (const item of scorable()) {
+    if (item !== undefined) batch.push(item);
+    if (item !== undefined && batch.length < IMAGE_BATCH) continue;
+    if (batch.length > 0) await window.add(batch);
+    batch = [];
+    if (item === undefined || window.size >= size) yield await window.close();
   }
+  if (batch.length > 0) await window.add(batch);
   if (signal?.aborted) throw new CancelledError();
   const { truncated, cut, next, readToEnd } = reader;
   if (truncated?.where.key !== undefined) {
@@ -110,6 +119,11 @@ class Window {
   /** Rows so far. */
   get size(): number {
     return this.#batch.rows.length;
+  }
+
+  /** Skipped lines so far. */
+  get skips(): number {
+    return this.#batch.skipped.length;
   }
 
   skip(line: Skipped, position: number): void {

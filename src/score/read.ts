@@ -17,6 +17,8 @@ export interface ReadShardOptions {
   caps?: Partial<Caps>;
   /** The source begins at this place of the unpacked tar. */
   from?: ReadPlace;
+  /** Whatever a shard breaks off with behind its first sample, what was whole counts: see `ShardEnd.truncated`. */
+  salvage?: boolean;
   onBytes?: (bytes: Uint8Array) => void;
   signal?: AbortSignal;
 }
@@ -47,7 +49,7 @@ export class SampleReader {
   }
 
   async *samples(): AsyncGenerator<Read, void, undefined> {
-    const { shard, signal, limit, gunzip, caps, from } = this.#options;
+    const { shard, signal, limit, gunzip, caps, from, salvage = false } = this.#options;
     const bytes = this.#source.stream({ signal })[Symbol.asyncIterator]();
     let seen = 0;
     try {
@@ -66,8 +68,11 @@ export class SampleReader {
       // An archive may end before its file does: the rest belongs to the input's hash.
       for await (const _ of this.#chunks(bytes));
     } catch (error) {
-      if (error instanceof ShardError && error.problem === 'truncated') this.truncated = error;
-      else throw error;
+      const isKept = salvage && seen > 0;
+      if (!(error instanceof ShardError) || !(error.problem === 'truncated' || isKept)) throw error;
+      this.truncated = error;
+      // Whoever sends it may not read before all is sent.
+      if (error.problem !== 'unreadable') for await (const _ of this.#chunks(bytes));
     } finally {
       await bytes.return?.();
     }

@@ -20,7 +20,7 @@ export interface ScoreModel {
   clip: Embedder;
 }
 
-export interface ScoreShardOptions extends Pick<ReadShardOptions, 'caps' | 'from'> {
+export interface ScoreShardOptions extends Pick<ReadShardOptions, 'caps' | 'from' | 'salvage'> {
   /** Base name without ending: part of derived uids and of messages. */
   shard: string;
   models: readonly ScoreModel[];
