@@ -1,6 +1,6 @@
 /** The app: the same on Node and on Workers, over whatever a `Service` brings. */
 import { Hono } from 'hono';
-import { guard } from './auth.ts';
+import { admit } from './auth.ts';
 import { crossOrigin, identify, observe, secure } from './edges.ts';
 import { addPage } from './page.ts';
 import { Problem, problemOf, problemResponse } from './problems.ts';
@@ -13,9 +13,16 @@ export function createApp(service: Service): Hono<AppEnv> {
   app.use(identify(), observe(service), secure(), ...crossOrigin(service));
   const routes = routesOf(service);
   for (const route of routes) {
-    app.on(route.method.toUpperCase(), honoPath(route.path), guard(service, route), (context) =>
-      route.handle(context),
-    );
+    app.on(route.method.toUpperCase(), honoPath(route.path), async (context) => {
+      context.set('route', route.path);
+      try {
+        await admit(context, service, route);
+        return await route.handle(context);
+      } catch (error) {
+        // Here, as Hono hands on what is an Error alone, and codecs throw numbers.
+        throw problemOf(error);
+      }
+    });
   }
   // HEAD is answered where GET is, by Hono itself.
   for (const [path, methods] of methodsByPath(routes)) {

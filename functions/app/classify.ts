@@ -36,6 +36,7 @@ export function classifyRoute(service: Service, schemas: RequestSchemas, read: P
     description:
       'A label’s embedding is the normalised mean over the templates, as in open_clip; probabilities are the softmax of the cosines times the model’s logit scale.',
     scope: 'score',
+    curl: `curl -H "Authorization: Bearer $KEY" -F image=@cat.jpg -F label=cat -F label=dog -F 'template=a photo of a {}.' $URL/v1/classify`,
     body: { 'application/json': schemas.classify, 'multipart/form-data': { form: FORM.fields } },
     answers: {
       200: { description: 'A probability a label.', content: { 'application/json': ANSWERS.classify } },

@@ -37,6 +37,7 @@ export function embedRoute(service: Service, schemas: RequestSchemas, read: Pict
     operationId: 'embed',
     summary: 'Unit embeddings of pictures and captions',
     scope: 'score',
+    curl: `curl -H "Authorization: Bearer $KEY" -F image=@cat.jpg -F 'caption=a cat' $URL/v1/embed`,
     body: { 'application/json': schemas.embed, 'multipart/form-data': { form: FORM.fields } },
     answers: { 200: { description: 'The embeddings.', content: { 'application/json': ANSWERS.embed } } },
     problems: BODY_PROBLEMS,

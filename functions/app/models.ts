@@ -11,6 +11,7 @@ export function modelsRoute(service: Service): Route {
     operationId: 'models',
     summary: 'Models, classifiers and limits of this server',
     scope: 'score',
+    curl: 'curl -H "Authorization: Bearer $KEY" $URL/v1/models',
     answers: {
       200: { description: 'The first is the default.', content: { 'application/json': ANSWERS.models } },
     },

@@ -18,8 +18,8 @@ export interface AppEnv {
 }
 export type AppContext = Context<AppEnv>;
 
-/** What lies behind a content type: a schema, a form that is made of one, or bytes and text of no schema. */
-export type Content = z.ZodType | { form: readonly FormField[] } | 'binary' | 'text';
+/** What lies behind a content type: a schema, a form that is made of one, or JSON, bytes and text of no schema. */
+export type Content = z.ZodType | { form: readonly FormField[] } | 'any' | 'binary' | 'text';
 
 /** A field of a multipart form. */
 export interface FormField {
@@ -60,6 +60,8 @@ export interface Route {
   answers: Readonly<Record<number, Answer>>;
   /** Problems that it may answer with, beside those of every route (404, 405, 500, and of keys 401, 403, 429). */
   problems?: readonly ProblemKind[];
+  /** An example for people; `$URL` and `$KEY` stand for theirs. */
+  curl?: string;
   handle(context: AppContext): Response | Promise<Response>;
 }
 

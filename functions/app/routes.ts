@@ -1,4 +1,5 @@
 import { classifyRoute } from './classify.ts';
+import { docsRoutes } from './docs.ts';
 import { embedRoute } from './embed.ts';
 import { jobRoutes } from './jobs.ts';
 import { modelsRoute } from './models.ts';
@@ -15,7 +16,7 @@ import { statusRoutes } from './status.ts';
 export function routesOf(service: Service): Route[] {
   const schemas = requestSchemas(service.limits);
   const read = pictureReader(service);
-  return [
+  const routes = [
     scoreRoute(service, schemas, read),
     embedRoute(service, schemas, read),
     classifyRoute(service, schemas, read),
@@ -25,4 +26,5 @@ export function routesOf(service: Service): Route[] {
     ...jobRoutes(service),
     ...statusRoutes(service),
   ];
+  return [...routes, ...docsRoutes(service, routes)];
 }

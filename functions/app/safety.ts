@@ -25,6 +25,7 @@ export function safetyRoute(service: Service, schemas: RequestSchemas, read: Pic
     summary: 'What classifiers say of pictures',
     description: 'The columns of `shardsieve score --safety`, and what they say together.',
     scope: 'score',
+    curl: 'curl -H "Authorization: Bearer $KEY" -F image=@cat.jpg $URL/v1/safety',
     body: { 'application/json': schemas.safety, 'multipart/form-data': { form: FORM.fields } },
     answers: {
       200: { description: 'One judgement a picture.', content: { 'application/json': ANSWERS.safety } },

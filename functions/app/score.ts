@@ -25,7 +25,7 @@ const FORM: Form = {
       kind: 'text',
       required: true,
       repeated: true,
-      description: 'A caption; several are scored with the one picture.',
+      description: 'A caption; each is scored with each picture.',
     },
     { name: 'model', kind: 'text', description: 'Name or slug of a model.' },
     { name: 'safety', kind: 'boolean', description: 'Judge the picture too.' },
@@ -49,6 +49,7 @@ export function scoreRoute(service: Service, schemas: RequestSchemas, read: Pict
     description:
       'Each picture is embedded once and scored with each of its captions. The number is the one that `shardsieve score` gives for the same pair and model, and depends on nothing else in the request.',
     scope: 'score',
+    curl: `curl -H "Authorization: Bearer $KEY" -F image=@cat.jpg -F 'caption=a cat' -F 'caption=a dog' $URL/v1/score`,
     body: { 'application/json': schemas.score, 'multipart/form-data': { form: FORM.fields } },
     answers: { 200: { description: 'The scores.', content: { 'application/json': ANSWERS.score } } },
     problems: BODY_PROBLEMS,
