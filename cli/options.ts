@@ -106,12 +106,17 @@ export const SHARED = {
     ),
   threads: () =>
     new Option('--threads <n>', 'threads of the towers (default: all cores)').argParser(positiveInteger),
+  device: () =>
+    new Option(
+      '--device <device>',
+      'what runs the towers: cpu, webgpu, cuda, tensorrt, coreml or directml; a number says which (cuda:1); with commas or repeated, several of one kind share the shards (default: cpu)',
+    ).argParser(repeated),
   precision: () =>
     new Option(
       '--precision <precision>',
-      "fp32: open_clip's numbers; int8: several times faster, scores move a little; int8-accurate: between them",
+      "fp32: open_clip's numbers; int8: several times faster on a CPU, scores move a little; int8-accurate: between them; fp16: for GPUs",
     )
-      .choices([...PRECISIONS, 'fp16'])
+      .choices(PRECISIONS)
       .default('fp32'),
   calibrate: () =>
     new Option('--calibrate <shard>', 'fix the scales of int8 by this shard (default: built-in pictures)'),

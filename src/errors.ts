@@ -8,6 +8,7 @@
  * - `shard`: one shard cannot be read; the others go on
  * - `sample`: one sample cannot be scored; it is counted and the shard goes on
  * - `model`: a checkpoint, config or tensor is not what it must be
+ * - `device`: the device that was named is not there, or cannot run what it is asked to
  * - `metadata`: a metadata folder, parquet, npz or subset file is not what it must be
  * - `download`: the hub or another host did not give what was asked
  * - `output`: something could not be written
@@ -20,6 +21,7 @@ export type ErrorCode =
   | 'shard'
   | 'sample'
   | 'model'
+  | 'device'
   | 'metadata'
   | 'download'
   | 'output'
@@ -112,6 +114,13 @@ export class ModelError extends ShardsieveError {
   constructor(message: string, details?: ErrorDetails) {
     super('model', message, details);
     this.name = 'ModelError';
+  }
+}
+
+export class DeviceError extends ShardsieveError {
+  constructor(message: string, details?: ErrorDetails) {
+    super('device', message, details);
+    this.name = 'DeviceError';
   }
 }
 

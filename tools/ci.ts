@@ -3,6 +3,7 @@
  * `N passed, N failed, N skipped`. A step that fails does not hide the ones after it.
  */
 import { $, fs, os, path } from 'zx';
+import { ensureChromium } from './chromium.ts';
 
 $.verbose = false;
 
@@ -53,9 +54,14 @@ await step('format and lint', async () => {
   await inherit`npm run --silent check:format`;
 });
 const python = await oraclePython();
+const chromium = ensureChromium((text) => console.log(text));
 await step('tests', async () => {
   const report = path.join(scratch, 'vitest.json');
-  const env = { ...process.env, ...(python === undefined ? {} : { SHARDSIEVE_PYTHON: python }) };
+  const env = {
+    ...process.env,
+    ...(python === undefined ? {} : { SHARDSIEVE_PYTHON: python }),
+    ...(chromium === undefined ? {} : { SHARDSIEVE_CHROMIUM: chromium.executable }),
+  };
   const run = await $({
     stdio: 'inherit',
     env,

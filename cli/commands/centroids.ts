@@ -59,7 +59,7 @@ export function centroidsCommand({ signal, done }: Context): Command {
     .addOption(
       new Option('--threads <n>', 'threads of the products (default: all cores)').argParser(positiveInteger),
     )
-    .option('--device <provider>', 'what multiplies: cpu (default), or webgpu')
+    .option('--device <provider>', 'what multiplies: cpu (default), webgpu, cuda:0, …')
     .addOption(SHARED.quiet())
     .addOption(SHARED.json())
     .addHelpText(

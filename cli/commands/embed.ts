@@ -12,6 +12,7 @@ interface Flags extends CommonFlags {
   name?: string;
   fit: 'open_clip' | 'visual';
   threads?: number;
+  device?: string[];
   out: string;
 }
 
@@ -31,6 +32,7 @@ export function embedCommand({ signal, done }: Context): Command {
     .addOption(
       new Option('--threads <n>', 'threads of the tower (default: all cores)').argParser(positiveInteger),
     )
+    .addOption(SHARED.device())
     .addOption(SHARED.quiet())
     .addOption(SHARED.json())
     .addHelpText(

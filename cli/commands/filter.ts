@@ -117,7 +117,7 @@ function recipeOf(
 ): Recipe {
   const paths = filterPaths(flags.out);
   const { model, slug, caption, uid, carry, embeddings, safety, fit, limit, sample, verifyInput } = flags;
-  const { precision, calibrate, names, shardSize, shardBytes, shardFormat } = flags;
+  const { precision, device, calibrate, names, shardSize, shardBytes, shardFormat } = flags;
   return {
     shards,
     models: (model ?? [DEFAULT_ALIAS]).map((name, i) => (slug?.[i] ? { model: name, slug: slug[i] } : name)),
@@ -132,6 +132,7 @@ function recipeOf(
       sample,
       verify_input: verifyInput,
       precision,
+      device,
       calibrate,
     },
     metadata: paths.metadata,

@@ -90,10 +90,11 @@ function pullCommand({ signal, done }: Context): Command {
   return new Command('pull')
     .description('Download a model into the hub’s cache, shared with Python, and test it.')
     .argument('<model>', 'alias, hf-hub:org/name[@revision], local-dir:PATH or demo')
+    .addOption(SHARED.device())
     .addOption(SHARED.quiet())
     .addOption(SHARED.json())
     .addHelpText('after', '\nExample:\n  shardsieve models pull datacomp-b32-256')
-    .action(async (spec: string, flags: CommonFlags) => {
+    .action(async (spec: string, flags: CommonFlags & { device?: string[] }) => {
       const terminal = openTerminal({ quiet: flags.quiet ?? false });
       const { onDownload } = watchRun(terminal);
       const started = performance.now();
@@ -102,7 +103,7 @@ function pullCommand({ signal, done }: Context): Command {
         onProgress: onDownload,
         onNote: (note) => terminal.err(`${note}\n`),
       });
-      const [wanted] = await wantModels({ models: [spec] }, { signal });
+      const [wanted] = await wantModels({ models: [spec], device: flags.device }, { signal });
       const test = await selfTest(wanted);
       const { name, revision, weightsPath } = pulled.model;
       if (flags.json) {

@@ -25,7 +25,8 @@ export interface ScoreFlags extends CommonFlags {
   limit?: number;
   sample?: number;
   threads?: number;
-  precision: Precision | 'fp16';
+  precision: Precision;
+  device?: string[];
   calibrate?: string;
   verifyInput?: boolean;
   allowTruncated?: boolean;
@@ -48,6 +49,7 @@ export function addScoreOptions(command: Command): Command {
     SHARED.limit(),
     SHARED.sample(),
     SHARED.threads(),
+    SHARED.device(),
     SHARED.precision(),
     SHARED.calibrate(),
     SHARED.verifyInput(),
@@ -65,7 +67,7 @@ export function addScoreOptions(command: Command): Command {
 export function scoreOptionsOf(flags: ScoreFlags) {
   const { model, slug, name, caption, uid, carry, embeddings, fit, limit, sample, threads, verifyInput } =
     flags;
-  const { safety, precision, calibrate, allowTruncated, shardIndex, retryFailed, maxFailed } = flags;
+  const { safety, precision, device, calibrate, allowTruncated, shardIndex, retryFailed, maxFailed } = flags;
   return {
     models: model,
     slugs: slug,
@@ -81,6 +83,7 @@ export function scoreOptionsOf(flags: ScoreFlags) {
     threads,
     verifyInput,
     precision,
+    device,
     calibrate,
     allowTruncated,
     part: shardIndex,

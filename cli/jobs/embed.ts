@@ -9,7 +9,7 @@ import { gunzipNode } from '../io/gunzip.ts';
 import { type ModelChoice, wantModels } from './models.ts';
 import { openShards, type Shards } from './shards.ts';
 
-export interface EmbedOptions extends Shards, Pick<ModelChoice, 'threads' | 'fit'> {
+export interface EmbedOptions extends Shards, Pick<ModelChoice, 'threads' | 'fit' | 'device'> {
   /** The model, as `score` takes it: the one whose embeddings the pool has. Default as there. */
   model?: string;
   /** Hex; a model with other weights is refused. */
@@ -40,10 +40,10 @@ export interface EmbedTotals {
  * `DownloadError`, `OutputError`, `CancelledError`; nothing is written then.
  */
 export async function embedShards(options: EmbedOptions): Promise<EmbedTotals> {
-  const { out, model: spec, threads, fit = 'open_clip', signal, onProgress } = options;
+  const { out, model: spec, threads, fit = 'open_clip', device, signal, onProgress } = options;
   const sources = await openShards(options);
   const models = spec === undefined ? {} : { models: [spec] };
-  const [wanted] = await wantModels({ ...models, threads, fit }, { signal, onNote: options.onNote });
+  const [wanted] = await wantModels({ ...models, threads, fit, device }, { signal, onNote: options.onNote });
   if (wanted === undefined) throw new UsageError('name one model to embed with');
   const { weightsSha256 } = options;
   if (weightsSha256 !== undefined && wanted.entry['weights_sha256'] !== weightsSha256) {

@@ -3,7 +3,7 @@ import { readFile } from 'node:fs/promises';
 import { parseClipConfig } from '../../src/clip/config.ts';
 import { embedderOf } from '../../src/clip/embedder.ts';
 import { TOWERS_VERSION } from '../../src/clip/model.ts';
-import { PRECISIONS, type Precision, type QuantisedPrecision } from '../../src/clip/precision.ts';
+import type { Precision, QuantisedPrecision } from '../../src/clip/precision.ts';
 import { createTokenizer } from '../../src/clip/tokenizer/tokenizer.ts';
 import { ModelError, UsageError } from '../../src/errors.ts';
 import { parsePreprocess, preprocessFingerprint } from '../../src/image/preprocess-config.ts';
@@ -12,8 +12,11 @@ import type { Json } from '../../src/metadata/table.ts';
 import { canonicalJson, fingerprint } from '../../src/run/fingerprint.ts';
 import type { WantedModel } from '../../src/run/score-job.ts';
 import type { ScoreModel } from '../../src/score/shard.ts';
+import { requireDevice } from '../devices/available.ts';
+import { type Device, parseDevices } from '../devices/spec.ts';
 import { DEFAULT_ALIAS } from '../models/aliases.ts';
 import { calibrationInput, calibrationPairs } from '../models/calibration.ts';
+import { checkPrecision, SLUG_ENDINGS } from '../models/precision.ts';
 import { type Quantised, quantisedCheckpoint } from '../models/quantised.ts';
 import { type ResolvedModel, type ResolveOptions, resolveModel } from '../models/resolve.ts';
 import { openClip } from '../onnx/clip.ts';
@@ -28,19 +31,23 @@ export interface ModelChoice {
   fit?: Fit;
   /** Threads of one run of a tower. */
   threads?: number;
-  /** What the towers compute in: `fp32` (default), `int8`, `int8-accurate`; `fp16` is refused here. */
-  precision?: Precision | 'fp16';
+  /** What the towers compute in: `fp32` (default), `int8`, `int8-accurate`, and `fp16` on GPUs. */
+  precision?: Precision;
+  /** What runs the towers: `cpu` (default), `webgpu`, `cuda:1`, …; several of one kind hold a copy of the model each. */
+  device?: readonly string[];
   /** A shard whose first pairs fix the scales of int8; default the built-in pictures and captions. */
   calibrate?: string;
 }
 
 /**
  * Resolves, downloads where needed, and hashes each model. Throws `UsageError` for two models under one slug,
- * `ModelError` and `DownloadError` as `resolveModel` does.
+ * `DeviceError` where a device is lacking, `ModelError` and `DownloadError` as `resolveModel` does.
  */
 export async function wantModels(choice: ModelChoice, options: ResolveOptions = {}): Promise<WantedModel[]> {
   const specs = choice.models ?? [DEFAULT_ALIAS];
-  const precision = checkPrecision(choice);
+  const devices = parseDevices(choice.device);
+  const precision = checkPrecision(choice, devices[0].kind);
+  for (const device of devices) await requireDevice(device);
   if ((choice.slugs?.length ?? 0) > specs.length) {
     throw new UsageError(`${choice.slugs?.length} slugs for ${specs.length} models`, {
       hint: 'Give one --slug a --model',
@@ -60,40 +67,15 @@ export async function wantModels(choice: ModelChoice, options: ResolveOptions = 
         hint: 'Name them apart with --slug',
       });
     }
-    wanted.push(await want(resolved, slug, { ...choice, precision }, options));
+    wanted.push(await want(resolved, slug, { ...choice, precision, devices }, options));
   }
   return wanted;
-}
-
-/** Scores of another precision are other numbers: by default they stand beside fp32's, under a name of their own. */
-const SLUG_ENDINGS: Record<Precision, string> = {
-  fp32: '',
-  int8: '_int8',
-  'int8-accurate': '_int8_accurate',
-};
-
-/** Throws `UsageError` for what no CPU gains from, and for what makes no sense. */
-function checkPrecision({ precision = 'fp32', calibrate }: ModelChoice): Precision {
-  if (precision === 'fp16') {
-    throw new UsageError('fp16 is for GPUs, and the towers run on the CPU here', {
-      hint: 'A CPU widens half floats to compute with them: no faster than fp32, and less exact. Use fp32, or int8 for speed',
-    });
-  }
-  if (!PRECISIONS.includes(precision)) {
-    throw new UsageError(`no precision is called ${JSON.stringify(precision)}`, {
-      hint: `There is ${PRECISIONS.join(', ')}`,
-    });
-  }
-  if (calibrate !== undefined && precision === 'fp32') {
-    throw new UsageError('fp32 has no scales to calibrate', { hint: 'Add --precision int8' });
-  }
-  return precision;
 }
 
 async function want(
   resolved: ResolvedModel,
   slug: string,
-  choice: ModelChoice & { precision: Precision },
+  choice: ModelChoice & { precision: Precision; devices: readonly Device[] },
   options: ResolveOptions,
 ): Promise<WantedModel> {
   const { configPath, weightsPath, configJson } = resolved;
@@ -108,7 +90,8 @@ async function want(
       },
     );
   }
-  const { precision, threads, fit = 'open_clip' } = choice;
+  const { precision, devices, threads, fit = 'open_clip' } = choice;
+  const [device] = devices;
   const made = {
     weights_sha256: await sha256File(weightsPath),
     model_cfg: fingerprint(configJson['model_cfg']),
@@ -117,7 +100,7 @@ async function want(
   const tokenizer = async () =>
     createTokenizer(await loadMerges(), { contextLength: config.text.contextLength });
   let quantised: (Quantised & { precision: QuantisedPrecision }) | undefined;
-  if (precision !== 'fp32') {
+  if (precision === 'int8' || precision === 'int8-accurate') {
     const pairs = await calibrationPairs(choice.calibrate, options.signal);
     const file = await quantisedCheckpoint(
       {
@@ -134,7 +117,7 @@ async function want(
     towers: TOWERS_VERSION,
     precision,
     ...(quantised === undefined ? {} : { quantised_sha256: quantised.sha256 }),
-    provider: 'cpu',
+    provider: device.kind,
   };
   return {
     slug,
@@ -152,8 +135,8 @@ async function want(
       tokenizer: await tokenizer(),
       clip: embedderOf(
         await openClip(
-          { config: configPath, weights: weightsPath, quantised },
-          threads === undefined ? {} : { threads },
+          { config: configPath, weights: weightsPath, quantised, half: precision === 'fp16' },
+          { device, ...(threads === undefined ? {} : { threads }) },
         ),
         preprocess,
       ),

@@ -12,6 +12,8 @@ export interface CheckpointFiles {
   config: string;
   /** Path of `open_clip_model.safetensors`; may be a symlink, as in a hub cache. */
   weights: string;
+  /** Products in half floats. */
+  half?: boolean;
   /** The checkpoint quantised, and how it is run, for another precision than fp32. */
   quantised?: { path: string; precision: QuantisedPrecision };
 }
@@ -31,7 +33,8 @@ export async function openClip(files: CheckpointFiles, options: NodeSessionOptio
   const config = parseClipConfig(json, files.config);
   const weights = await modelFile(files.weights);
   if (files.quantised === undefined) {
-    return loadClip({ config, weights, sessions: nodeSessions(weights, options) });
+    const { half = false } = files;
+    return loadClip({ config, weights, sessions: nodeSessions(weights, options), half });
   }
   const { path, precision } = files.quantised;
   const file = await modelFile(path);

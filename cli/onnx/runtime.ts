@@ -2,6 +2,9 @@
 import * as ort from 'onnxruntime-node';
 import { ModelError, messageOf } from '../../src/errors.ts';
 import type { Session, Tensor } from '../../src/onnx/session.ts';
+import { deviceError } from '../devices/available.ts';
+import { CPU, type Device } from '../devices/spec.ts';
+import { checkPlacement, profiled } from './placement.ts';
 
 /** Everything a session needs; plain data, so that it can be sent to a worker. */
 export interface RuntimeSpec {
@@ -14,15 +17,18 @@ export interface RuntimeSpec {
   threads?: number;
   /** Keeps no rearranged copy of the matrices. */
   lean: boolean;
-  /** The execution provider; `cpu` where absent. What it cannot run, the CPU does. */
-  provider?: string;
+  /** What runs it; the CPU where absent. */
+  device?: Device;
 }
 
-/** Loads a graph. Throws `ModelError` with the runtime's own words. */
+/**
+ * Loads a graph. Throws `ModelError` with the runtime's own words, and `DeviceError` where another device than the CPU is
+ * not to be had or leaves a part of the graph to the CPU: on such a one the graph is run once, which compiles its kernels.
+ */
 export async function createRuntimeSession(spec: RuntimeSpec): Promise<Session> {
-  const { graph, folder, weights, threads, lean, provider = 'cpu' } = spec;
+  const { graph, folder, weights, threads, lean, device = CPU } = spec;
   const options: ort.InferenceSession.SessionOptions = {
-    executionProviders: [provider],
+    executionProviders: providersOf(device),
     graphOptimizationLevel: 'all',
     // A plan of memory per input shape would be kept for every caption length.
     enableMemPattern: false,
@@ -37,11 +43,67 @@ export async function createRuntimeSession(spec: RuntimeSpec): Promise<Session> 
   };
   if (threads !== undefined) options.intraOpNumThreads = threads;
   if (weights !== undefined) options.externalData = [{ path: weights.location, data: weights.bytes }];
+  if (device.kind !== 'cpu') return createOnDevice(graph, options, device);
   try {
     return new RuntimeSession(await ort.InferenceSession.create(graph, options));
   } catch (cause) {
     throw new ModelError(`onnxruntime cannot load the model: ${messageOf(cause)}`, { cause });
   }
+}
+
+async function createOnDevice(
+  graph: Uint8Array,
+  options: ort.InferenceSession.SessionOptions,
+  device: Device,
+): Promise<Session> {
+  // What it says is in the errors that are thrown; its log would only repeat it.
+  const quiet = { ...options, logSeverityLevel: 4 } as const;
+  const made = await profiled(
+    (profile) => ort.InferenceSession.create(graph, { ...quiet, ...profile }),
+    async (session) => {
+      await session.run(emptyFeeds(session));
+    },
+  ).catch((cause: unknown) => {
+    throw deviceError(device, cause);
+  });
+  try {
+    checkPlacement(made.placement, device);
+  } catch (error) {
+    await made.session.release();
+    throw error;
+  }
+  return new RuntimeSession(made.session);
+}
+
+function providersOf({ kind, index }: Device): ort.InferenceSession.ExecutionProviderConfig[] {
+  const number = index === undefined ? {} : { deviceId: index };
+  switch (kind) {
+    case 'directml':
+      return [{ name: 'dml', ...number }];
+    case 'tensorrt':
+      // What TensorRT has no kernel for stays on the same GPU.
+      return [
+        { name: 'tensorrt', ...number },
+        { name: 'cuda', ...number },
+      ];
+    default:
+      return [{ name: kind, ...number }];
+  }
+}
+
+/** Noughts for every input, one sample of one token. */
+function emptyFeeds(session: ort.InferenceSession): Record<string, ort.Tensor> {
+  const feeds: Record<string, ort.Tensor> = {};
+  for (const input of session.inputMetadata) {
+    if (!input.isTensor) throw new Error(`the input ${input.name} is no tensor`);
+    const dims = input.shape.map((size) => (typeof size === 'number' ? size : 1));
+    const length = dims.reduce((product, size) => product * size, 1);
+    feeds[input.name] =
+      input.type === 'int32'
+        ? new ort.Tensor('int32', new Int32Array(length), dims)
+        : new ort.Tensor('float32', new Float32Array(length), dims);
+  }
+  return feeds;
 }
 
 class RuntimeSession implements Session {

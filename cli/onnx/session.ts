@@ -7,7 +7,9 @@
  * linked, copied or written.
  */
 import { basename, dirname } from 'node:path';
-import type { Session, SessionFactory } from '../../src/onnx/session.ts';
+import { DeviceError } from '../../src/errors.ts';
+import type { AttentionForm, Session, SessionFactory } from '../../src/onnx/session.ts';
+import { CPU, type Device } from '../devices/spec.ts';
 import type { ModelFile } from './files.ts';
 import { createRuntimeSession, type RuntimeSpec } from './runtime.ts';
 import { createWorkerSession } from './threads.ts';
@@ -24,6 +26,8 @@ export interface NodeSessionOptions {
    * and handed over, which takes its size in memory while the model loads.
    */
   weights?: 'in-place' | 'memory';
+  /** What runs the graphs; the CPU where absent. */
+  device?: Device;
 }
 
 /** How the weights reached the runtime, for those who want to tell. */
@@ -40,26 +44,31 @@ export function nodeSessions(file: ModelFile, options: NodeSessionOptions = {}):
 
 class FileSessions implements NodeSessionFactory {
   readonly location: string;
-  readonly provider = 'cpu';
+  readonly provider: string;
+  readonly attention: AttentionForm;
   route: WeightsRoute;
   readonly #file: ModelFile;
   readonly #options: NodeSessionOptions;
 
   constructor(file: ModelFile, options: NodeSessionOptions) {
+    const { kind } = options.device ?? CPU;
     this.location = basename(file.path);
+    this.provider = kind;
+    this.attention = kind === 'cpu' ? 'fused' : 'plain';
     this.route = options.weights ?? 'in-place';
     this.#file = file;
     this.#options = options;
   }
 
   async create(graph: Uint8Array): Promise<Session> {
-    const { threads, lean = false, worker = true } = this.#options;
+    const { threads, lean = false, worker = true, device } = this.#options;
     const start = worker ? createWorkerSession : createRuntimeSession;
-    const spec: RuntimeSpec = { graph, folder: dirname(this.#file.path), threads, lean };
+    const spec: RuntimeSpec = { graph, folder: dirname(this.#file.path), threads, lean, device };
     if (this.route === 'in-place') {
       try {
         return await start(spec);
       } catch (error) {
+        if (error instanceof DeviceError) throw error;
         // Graphs are built and weights checked before this, so what fails here is reaching the file.
         return await this.#fromMemory(start, spec).catch(() => {
           throw error;

@@ -1,7 +1,8 @@
 /** A session in a worker thread, seen from the main one. */
 import { Worker } from 'node:worker_threads';
-import { ModelError, messageOf } from '../../src/errors.ts';
+import { DeviceError, ModelError, messageOf } from '../../src/errors.ts';
 import type { Session, Tensor } from '../../src/onnx/session.ts';
+import { inTurn } from '../devices/turns.ts';
 import type { RuntimeSpec } from './runtime.ts';
 import type { Request, Response } from './worker.ts';
 
@@ -10,6 +11,12 @@ const WORKER = new URL(import.meta.url.endsWith('.ts') ? './worker.ts' : './work
 
 /** As `createRuntimeSession`, in a thread of its own. */
 export async function createWorkerSession(spec: RuntimeSpec): Promise<Session> {
+  if (spec.device?.kind !== 'webgpu') return start(spec);
+  const session = await inTurn(() => start(spec));
+  return { run: (feeds) => inTurn(() => session.run(feeds)), release: () => inTurn(() => session.release()) };
+}
+
+async function start(spec: RuntimeSpec): Promise<Session> {
   const bytes = spec.weights?.bytes;
   const transferList = bytes === undefined ? [] : [bytes.buffer as ArrayBuffer];
   const session = new WorkerSession(new Worker(WORKER, { workerData: spec, transferList, execArgv: [] }));
@@ -24,7 +31,7 @@ export async function createWorkerSession(spec: RuntimeSpec): Promise<Session> {
 
 interface Pending {
   resolve(answers: Record<string, Tensor>): void;
-  reject(error: ModelError): void;
+  reject(error: ModelError | DeviceError): void;
 }
 
 class WorkerSession implements Session {
@@ -72,12 +79,12 @@ class WorkerSession implements Session {
     return promise;
   }
 
-  #settle({ id, answers, error }: Response): void {
+  #settle({ id, answers, error, isDevice }: Response): void {
     const pending = this.#pending.get(id);
     this.#pending.delete(id);
     if (this.#pending.size === 0) this.#worker.unref();
     if (error === undefined) pending?.resolve(answers ?? {});
-    else pending?.reject(new ModelError(error));
+    else pending?.reject(isDevice ? new DeviceError(error) : new ModelError(error));
   }
 
   #fail(error: ModelError): void {

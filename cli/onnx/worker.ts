@@ -3,7 +3,7 @@
  * nothing else to do, while the main one goes on reading, decoding and answering signals.
  */
 import { parentPort, workerData } from 'node:worker_threads';
-import { messageOf } from '../../src/errors.ts';
+import { DeviceError, messageOf } from '../../src/errors.ts';
 import type { Tensor } from '../../src/onnx/session.ts';
 import { createRuntimeSession, type RuntimeSpec } from './runtime.ts';
 
@@ -17,8 +17,9 @@ export interface Request {
 export interface Response {
   id: number;
   answers?: Record<string, Tensor>;
-  /** The message of a `ModelError`. */
+  /** The message of a `ModelError`, or of a `DeviceError`. */
   error?: string;
+  isDevice?: boolean;
 }
 
 async function main(): Promise<void> {
@@ -38,13 +39,17 @@ async function main(): Promise<void> {
         if (feeds === undefined) await session.release();
         reply({ id, answers: feeds === undefined ? {} : await session.run(feeds) });
       } catch (error) {
-        reply({ id, error: messageOf(error) });
+        reply({ id, ...failure(error) });
       }
     });
     reply({ id: 0 });
   } catch (error) {
-    reply({ id: 0, error: messageOf(error) });
+    reply({ id: 0, ...failure(error) });
   }
+}
+
+function failure(error: unknown): Omit<Response, 'id'> {
+  return { error: messageOf(error), isDevice: error instanceof DeviceError };
 }
 
 await main();

@@ -44,9 +44,9 @@ export async function openPass(
       (wanted, i): EmbeddingSpace => ({
         slug: wanted.slug,
         model: embeddingModel(wanted.entry),
-        // Prompts are embedded in fp32 whatever the pass runs in: once, and the same here and later.
+        // Prompts are embedded in fp32 on the CPU whatever the pass runs in: once, and the same here and later.
         want: async () =>
-          wanted.entry['precision'] === 'fp32'
+          wanted.entry['precision'] === 'fp32' && wanted.entry['provider'] === 'cpu'
             ? wanted
             : (await wantModels({ models: options.models?.slice(i, i + 1), threads }, download))[0],
       }),

@@ -14,7 +14,7 @@ import { int8Linear } from './int8/linear.ts';
 import { type ByteSign, exactSign } from './int8/probe.ts';
 import type { Precision, QuantisedPrecision } from './precision.ts';
 import { imageTower } from './towers/image.ts';
-import { fp32Linear, type Linear } from './towers/linear.ts';
+import { fp16Linear, fp32Linear, type Linear } from './towers/linear.ts';
 import { textTower } from './towers/text.ts';
 import { Weights } from './towers/weights.ts';
 
@@ -71,6 +71,8 @@ export interface ClipParts {
     /** How bytes are handed to the runtime; found out where absent. It changes no number. */
     sign?: ByteSign;
   };
+  /** Products in half floats, from the same checkpoint. */
+  half?: boolean;
 }
 
 /** Checks the checkpoint against its config, builds both towers and loads them. Throws `ModelError`. */
@@ -79,8 +81,8 @@ export async function loadClip(parts: ClipParts): Promise<ClipModel> {
   const table = await readSafetensors(file);
   const weights = new Weights(table);
   const { linear, tensors } = await computeAs(parts, table, weights);
-  const imageGraph = imageTower(config, tensors, linear, sessions.location);
-  const textGraph = textTower(config, tensors, linear, sessions.location);
+  const imageGraph = imageTower(config, tensors, linear, sessions.location, sessions.attention);
+  const textGraph = textTower(config, tensors, linear, sessions.location, sessions.attention);
   const scale = weights.logitScale();
   tensors.logitScale();
   tensors.finish();
@@ -89,7 +91,7 @@ export async function loadClip(parts: ClipParts): Promise<ClipModel> {
   const image = await sessions.create(imageGraph);
   try {
     const text = await sessions.create(textGraph);
-    const precision = parts.quantised?.precision ?? 'fp32';
+    const precision = parts.quantised?.precision ?? (parts.half ? 'fp16' : 'fp32');
     return new LoadedClip(config, { logitScale, precision, provider: sessions.provider }, image, text);
   } catch (error) {
     await image.release();
@@ -99,11 +101,11 @@ export async function loadClip(parts: ClipParts): Promise<ClipModel> {
 
 /** How linear layers are computed, and where the other tensors lie. */
 async function computeAs(
-  { quantised, sessions }: ClipParts,
+  { quantised, half, sessions }: ClipParts,
   table: TensorTable,
   weights: Weights,
 ): Promise<{ linear: Linear; tensors: Weights }> {
-  if (quantised === undefined) return { linear: fp32Linear, tensors: weights };
+  if (quantised === undefined) return { linear: half ? fp16Linear() : fp32Linear, tensors: weights };
   const file = await readQuantised(quantised.file);
   const sign = quantised.sign ?? (await exactSign(sessions));
   return {

@@ -85,6 +85,7 @@ export class Graph {
   readonly #nodes: NodeSpec[] = [];
   readonly #initializers = new Map<string, InitializerSpec>();
   readonly #casts = new Map<string, Value>();
+  readonly #halves = new Map<string, Value>();
 
   /** `location` is what the runtime's adapter knows the weights file by. */
   constructor(name: string, location: string) {
@@ -130,8 +131,21 @@ export class Graph {
     return cast;
   }
 
+  /** A weight as float16, rounded by a Cast that runtimes fold once at load, where it is stored otherwise. */
+  half(weight: WeightRef): Value {
+    const stored = this.stored(weight);
+    if (weight.dtype === 'F16') return stored;
+    const known = this.#halves.get(stored) ?? this.toHalf(stored);
+    this.#halves.set(stored, known);
+    return known;
+  }
+
   toFloat(value: Value): Value {
     return this.node('Cast', [value], { to: ONNX_TYPE.float32 });
+  }
+
+  toHalf(value: Value): Value {
+    return this.node('Cast', [value], { to: ONNX_TYPE.float16 });
   }
 
   toInt(value: Value, type: 'int32' | 'int64' | 'uint8'): Value {
@@ -156,6 +170,12 @@ export class Graph {
 
   int32(value: number): Value {
     return this.#constant(`int32(${value})`, 'int32', [], new Uint8Array(Int32Array.of(value).buffer));
+  }
+
+  /** A vector of 32-bit integers. */
+  int32s(values: readonly number[]): Value {
+    const bytes = new Uint8Array(Int32Array.from(values).buffer);
+    return this.#constant(`int32s[${values.join(',')}]`, 'int32', [values.length], bytes);
   }
 
   /** One float without a dimension. */

@@ -19,12 +19,21 @@ export interface Session {
   release(): Promise<void>;
 }
 
+/**
+ * How attention is written for a provider: `fused`, ONNX Runtime's own node, as its CPU code computes it right; `plain`,
+ * ONNX's own operators, and no index of 64 bits outside shapes. WebGPU's kernels for the node cannot be told how many keys
+ * a row sees, and moved embeddings of pictures by up to 0.0035 (onnxruntime-node 1.30, SwiftShader).
+ */
+export type AttentionForm = 'fused' | 'plain';
+
 /** Makes sessions over one weights file. */
 export interface SessionFactory {
   /** The name by which a graph's external data refers to the weights file. */
   readonly location: string;
   /** The execution provider, as it goes into `run.json`: `cpu`, `cuda`, `wasm`, … */
   readonly provider: string;
+  /** What the provider has kernels for; `fused` where absent, as on a CPU. */
+  readonly attention?: AttentionForm;
   /** Loads a graph. Throws `ModelError` where the runtime refuses it or the weights cannot be reached. */
   create(graph: Uint8Array): Promise<Session>;
 }

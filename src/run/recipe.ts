@@ -33,9 +33,14 @@ const score = z
     sample: z.number().gt(0).max(1).optional().describe('a pilot: score this share of the samples'),
     verify_input: z.boolean().optional(),
     precision: z
-      .enum([...PRECISIONS, 'fp16'])
+      .enum(PRECISIONS)
       .optional()
       .describe('what the towers compute in; default fp32; fp16 on GPUs only'),
+    device: several
+      .optional()
+      .describe(
+        'what runs the towers: cpu (default), webgpu, cuda:1, …; several of one kind share the shards',
+      ),
     calibrate: path.optional().describe('a shard whose first pairs fix the scales of int8'),
   })
   .describe('how samples become rows and scores');

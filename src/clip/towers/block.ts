@@ -1,5 +1,7 @@
 /** One residual attention block, and the norms, as open_clip's `transformer.py` computes them. */
 import { type Graph, MICROSOFT, rows, type Value } from '../../onnx/graph.ts';
+import type { AttentionForm } from '../../onnx/session.ts';
+import { attend } from './attention.ts';
 import type { Linear } from './linear.ts';
 import type { Weights } from './weights.ts';
 
@@ -23,6 +25,9 @@ export interface BlockContext {
   readonly shape: BlockShape;
   /** The shape `[n, tokens, width]` as a value. */
   readonly tokensShape: Value;
+  readonly form: AttentionForm;
+  /** Where attention is causal and plain: `[tokens, tokens]`, added to the scores. */
+  readonly mask?: Value;
 }
 
 /** For the last block, of which one token a sample is wanted. */
@@ -31,6 +36,8 @@ export interface Pool {
   pick(tokens: Value): Value;
   /** int32 `[n]`: how many tokens of each sample the pooled one may see; all of them where absent. */
   readonly visible?: Value;
+  /** The same for plain attention: `[n, 1, 1, tokens]`, added to the scores. */
+  readonly mask?: Value;
 }
 
 /** torch's default; open_clip's configs change it only through `norm_kwargs`, which are refused. */
@@ -59,7 +66,7 @@ export function block(context: BlockContext, x: Value, name: string, pool?: Pool
 
 function attention(context: BlockContext, normed: Value, name: string, pool: Pool | undefined): Value {
   const { graph, weights, linear, shape, tokensShape } = context;
-  const { width, heads, causal } = shape;
+  const { width } = shape;
   const weight = weights.get(`${name}.in_proj_weight`, [3 * width, width]);
   const bias = weights.get(`${name}.in_proj_bias`, [3 * width]);
   const part = (x: Value, index: number, label: string): Value => {
@@ -73,11 +80,8 @@ function attention(context: BlockContext, normed: Value, name: string, pool: Poo
     pool === undefined
       ? three(part(normed, 0, 'q'))
       : graph.node('Reshape', [part(pool.pick(normed), 0, 'q'), pooledShape]);
-  const inputs = [query, three(part(normed, 1, 'k')), three(part(normed, 2, 'v'))];
-  if (pool?.visible !== undefined) inputs.push('', pool.visible);
-  const unidirectional = causal && pool === undefined ? 1 : 0;
-  const mixed = graph.node('MultiHeadAttention', inputs, { num_heads: heads, unidirectional }, MICROSOFT);
-  return linear(graph, graph.node('Reshape', [mixed, graph.ints([-1, width])]), {
+  const keys = { key: three(part(normed, 1, 'k')), value: three(part(normed, 2, 'v')) };
+  return linear(graph, attend(context, { query, ...keys }, pool), {
     name: `${name}.out_proj`,
     weight: weights.get(`${name}.out_proj.weight`, [width, width]),
     bias: weights.get(`${name}.out_proj.bias`, [width]),
@@ -86,7 +90,7 @@ function attention(context: BlockContext, normed: Value, name: string, pool: Poo
 }
 
 function mlp(context: BlockContext, x: Value, name: string): Value {
-  const { graph, weights, linear, shape } = context;
+  const { graph, weights, linear, shape, form } = context;
   const { width, mlpWidth, quickGelu } = shape;
   const inner = linear(graph, x, {
     name: `${name}.c_fc`,
@@ -94,13 +98,20 @@ function mlp(context: BlockContext, x: Value, name: string): Value {
     bias: weights.get(`${name}.c_fc.bias`, [mlpWidth]),
     transposed: true,
   });
-  const active = quickGelu
-    ? graph.node('QuickGelu', [inner], { alpha: { float: QUICK_GELU_ALPHA } }, MICROSOFT)
-    : graph.node('Gelu', [inner]);
+  const active = quickGelu ? quick(graph, inner, form) : graph.node('Gelu', [inner]);
   return linear(graph, active, {
     name: `${name}.c_proj`,
     weight: weights.get(`${name}.c_proj.weight`, [width, mlpWidth]),
     bias: weights.get(`${name}.c_proj.bias`, [width]),
     transposed: true,
   });
+}
+
+function quick(graph: Graph, x: Value, form: AttentionForm): Value {
+  if (form !== 'plain')
+    return graph.node('QuickGelu', [x], { alpha: { float: QUICK_GELU_ALPHA } }, MICROSOFT);
+  return graph.node('Mul', [
+    x,
+    graph.node('Sigmoid', [graph.node('Mul', [x, graph.float(QUICK_GELU_ALPHA)])]),
+  ]);
 }

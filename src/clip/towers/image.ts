@@ -1,5 +1,6 @@
 /** The image tower as an ONNX graph, after open_clip's `VisionTransformer`. */
 import { Graph, reshaped } from '../../onnx/graph.ts';
+import type { AttentionForm } from '../../onnx/session.ts';
 import type { ClipConfig } from '../config.ts';
 import { type BlockContext, block, layerNorm, type Pool } from './block.ts';
 import type { Linear } from './linear.ts';
@@ -14,6 +15,7 @@ export function imageTower(
   weights: Weights,
   linear: Linear,
   location: string,
+  form: AttentionForm = 'fused',
 ): Uint8Array {
   const { imageSize: side, patchSize: patch, width, layers, heads, mlpWidth } = config.vision;
   const grid = side / patch;
@@ -45,7 +47,7 @@ export function imageTower(
 
   const tokensShape = graph.ints([-1, tokens, width]);
   const shape = { width, heads, mlpWidth, quickGelu: config.quickGelu, causal: false };
-  const context: BlockContext = { graph, weights, linear, shape, tokensShape };
+  const context: BlockContext = { graph, weights, linear, shape, tokensShape, form };
   const pool: Pool = {
     pick: (flatTokens) =>
       graph.node('Gather', [graph.node('Reshape', [flatTokens, tokensShape]), graph.int(0)], { axis: 1 }),

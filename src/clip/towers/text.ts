@@ -1,5 +1,6 @@
 /** The text tower as an ONNX graph, after open_clip's `TextTransformer`, for captions of any length. */
-import { Graph } from '../../onnx/graph.ts';
+import { Graph, type Value } from '../../onnx/graph.ts';
+import type { AttentionForm } from '../../onnx/session.ts';
 import type { ClipConfig } from '../config.ts';
 import { type BlockContext, block, layerNorm, type Pool } from './block.ts';
 import type { Linear } from './linear.ts';
@@ -15,6 +16,7 @@ export function textTower(
   weights: Weights,
   linear: Linear,
   location: string,
+  form: AttentionForm = 'fused',
 ): Uint8Array {
   const { contextLength, vocabSize, width, layers, heads, mlpWidth } = config.text;
   const prefix = weights.textPrefix;
@@ -22,10 +24,12 @@ export function textTower(
   const ids = graph.input('ids', 'int32', ['n', 't']);
   const end = graph.input('end', 'int32', ['n']);
 
-  // The table is by far the largest tensor: rows are looked up first and widened afterwards.
+  const isPlain = form === 'plain';
   const table = weights.get(`${prefix}token_embedding.weight`, [vocabSize, width]);
-  const found = graph.node('Gather', [graph.stored(table), ids], { axis: 0 });
-  const embedded = table.dtype === 'F32' ? found : graph.toFloat(found);
+  // The table is by far the largest tensor: rows are looked up first and widened afterwards. Not every GPU has half
+  // floats, so there it is widened whole.
+  const found = graph.node('Gather', [isPlain ? graph.weight(table) : graph.stored(table), ids], { axis: 0 });
+  const embedded = isPlain || table.dtype === 'F32' ? found : graph.toFloat(found);
   const idsShape = graph.node('Shape', [ids]);
   const length = graph.node('Shape', [ids], { start: 1, end: 2 });
   const positions = graph.weight(weights.get(`${prefix}positional_embedding`, [contextLength, width]));
@@ -37,13 +41,15 @@ export function textTower(
 
   const tokensShape = graph.node('Concat', [idsShape, graph.ints([width])], { axis: 0 });
   const shape = { width, heads, mlpWidth, quickGelu: config.quickGelu, causal: true };
-  const context: BlockContext = { graph, weights, linear, shape, tokensShape };
-  const indices = graph.node('Unsqueeze', [graph.toInt(end, 'int64'), graph.ints([1])]);
-  const pool: Pool = {
-    pick: (flat) =>
-      graph.node('GatherND', [graph.node('Reshape', [flat, tokensShape]), indices], { batch_dims: 1 }),
-    visible: graph.node('Add', [end, graph.int32(1)]),
+  const mask = isPlain ? causalMask(graph, contextLength, length) : undefined;
+  const context: BlockContext = { graph, weights, linear, shape, tokensShape, form, mask };
+  const places = (): Value => {
+    const all = graph.int32s(Array.from({ length: contextLength }, (_, i) => i));
+    return graph.node('Slice', [all, graph.ints([0]), length, graph.ints([0])]);
   };
+  const pool = isPlain
+    ? plainEndOfText(graph, end, tokensShape, places())
+    : endOfText(graph, end, tokensShape);
   for (let layer = 0; layer < layers; layer++) {
     x = block(context, x, `${prefix}transformer.resblocks.${layer}`, layer === layers - 1 ? pool : undefined);
   }
@@ -55,4 +61,49 @@ export function textTower(
   });
   graph.output('embedding', embedding, 'float32', ['n', config.embedDim]);
   return graph.finish();
+}
+
+/** Reads the token at `end`, which sees those up to it. */
+function endOfText(graph: Graph, end: Value, tokensShape: Value): Pool {
+  const indices = graph.node('Unsqueeze', [graph.toInt(end, 'int64'), graph.ints([1])]);
+  return {
+    pick: (flat) =>
+      graph.node('GatherND', [graph.node('Reshape', [flat, tokensShape]), indices], { batch_dims: 1 }),
+    visible: graph.node('Add', [end, graph.int32(1)]),
+  };
+}
+
+/** What attention adds where a token must not look; its exponential is nought in every float type. */
+const UNSEEN = -1e4;
+
+/**
+ * The same where kernels have no 64-bit indices: each token times one or nought, summed, which is exact. `places` is
+ * int32 `[tokens]`, counted from 0.
+ */
+function plainEndOfText(graph: Graph, end: Value, tokensShape: Value, places: Value): Pool {
+  const ends = graph.node('Unsqueeze', [end, graph.ints([1])]);
+  const chosen = graph.node('Unsqueeze', [
+    graph.toFloat(graph.node('Equal', [places, ends])),
+    graph.ints([2]),
+  ]);
+  const isAfter = graph.toFloat(graph.node('Greater', [places, ends]));
+  const mask = graph.node('Mul', [isAfter, graph.float(UNSEEN)]);
+  return {
+    pick: (flat) => {
+      const kept = graph.node('Mul', [graph.node('Reshape', [flat, tokensShape]), chosen]);
+      return graph.node('ReduceSum', [kept, graph.ints([1])], { keepdims: 0 });
+    },
+    mask: graph.node('Unsqueeze', [mask, graph.ints([1, 2])]),
+  };
+}
+
+/** `[tokens, tokens]`, from a table for the whole context. */
+function causalMask(graph: Graph, contextLength: number, length: Value): Value {
+  const table = new Float32Array(contextLength * contextLength);
+  for (let row = 0; row < contextLength; row++) {
+    table.fill(UNSEEN, row * contextLength + row + 1, (row + 1) * contextLength);
+  }
+  const whole = graph.floats('causal', [contextLength, contextLength], table);
+  const ends = graph.node('Concat', [length, length], { axis: 0 });
+  return graph.node('Slice', [whole, graph.ints([0, 0]), ends, graph.ints([0, 1])]);
 }
