@@ -18,6 +18,8 @@ export interface Embedder {
   readonly logitScale: number;
   readonly precision: Precision;
   readonly provider: string;
+  /** Calls that it runs at once; one where absent. */
+  readonly lanes?: number;
   /**
    * Any number of pictures, each 8-bit RGB of `S * S * 3` bytes as `preprocessBytes` gives it; the answer float32
    * `[n, dim]`, rows of unit length. Throws `ModelError`.

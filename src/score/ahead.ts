@@ -5,8 +5,9 @@
 
 /**
  * Maps `items` with at most `ahead` calls of `work` under way or waiting to be taken, and yields the results in
- * the order of the items. The first failure, of the source or of a call, is thrown at its place in that order;
- * whatever else was started is awaited, so that nothing goes on behind the caller's back.
+ * the order of the items. Work goes on while the consumer is busy with a result. The first failure, of the source or
+ * of a call, is thrown at its place in that order; whatever else was started is awaited, so that nothing goes on
+ * behind the caller's back.
  */
 export async function* mapAhead<In, Out>(
   items: AsyncIterable<In>,
@@ -15,35 +16,61 @@ export async function* mapAhead<In, Out>(
 ): AsyncGenerator<Out, void, undefined> {
   const iterator = items[Symbol.asyncIterator]();
   const started: Promise<Out>[] = [];
-  let exhausted = false;
+  const changed = new Signal();
+  let isOver = false;
+  let isUnwanted = false;
   let sourceFailure: { error: unknown } | undefined;
   const start = async (): Promise<void> => {
     try {
-      const next = await iterator.next();
-      if (next.done) {
-        exhausted = true;
-        return;
+      for (;;) {
+        while (started.length >= ahead && !isUnwanted) await changed.wait();
+        if (isUnwanted) return;
+        const next = await iterator.next();
+        if (next.done || isUnwanted) return;
+        const promise = work(next.value);
+        // A failure is reported where its turn comes; until then it is not unhandled.
+        promise.catch(() => {});
+        started.push(promise);
+        changed.give();
       }
-      const promise = work(next.value);
-      // A failure is reported where its turn comes; until then it is not unhandled.
-      promise.catch(() => {});
-      started.push(promise);
     } catch (error) {
-      exhausted = true;
       sourceFailure = { error };
+    } finally {
+      isOver = true;
+      changed.give();
     }
   };
+  const starting = start();
   try {
     for (;;) {
-      while (!exhausted && started.length < ahead) await start();
-      const first = started.shift();
-      if (first === undefined) break;
-      yield await first;
+      while (started.length === 0 && !isOver) await changed.wait();
+      if (started.length === 0) break;
+      const result = await started[0];
+      started.shift();
+      changed.give();
+      yield result;
     }
     if (sourceFailure !== undefined) throw sourceFailure.error;
   } finally {
+    isUnwanted = true;
+    changed.give();
+    await starting;
     await Promise.allSettled(started);
     await iterator.return?.();
+  }
+}
+
+/** Wakes all who wait. */
+class Signal {
+  #next = Promise.withResolvers<void>();
+
+  wait(): Promise<void> {
+    return this.#next.promise;
+  }
+
+  give(): void {
+    this.#next.resolve();
+    this.#next = Promise.withResolvers();
   }
 }
 

@@ -41,10 +41,11 @@ export async function* embedPictures(
       else yield item;
     }
   };
-  for await (const batch of inBatches(usable(), IMAGE_BATCH)) {
-    const data = await model.clip.embedPictures(batch);
-    yield { rows: batch.length, dim: model.clip.dim, data };
-  }
+  const ahead = 1 + (model.clip.lanes ?? 1);
+  yield* mapAhead(inBatches(usable(), IMAGE_BATCH), ahead, async (batch) => {
+    const data = await model.clip.embedPictures(batch, signal);
+    return { rows: batch.length, dim: model.clip.dim, data };
+  });
   if (reader.truncated !== undefined) throw reader.truncated;
 }
 

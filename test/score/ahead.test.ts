@@ -89,3 +89,18 @@ test('a budget gives back what a failed use had taken', async () => {
   ).rejects.toThrow('inside');
   expect(await budget.use(1, async () => 'free')).toBe('free');
 });
+
+test('work goes on while the consumer is busy, and never past the bound', async () => {
+  let started = 0;
+  const results = mapAhead(numbers(20), 3, async (i) => {
+    started++;
+    return i;
+  });
+  await results.next();
+  await sleep(20);
+  // One is taken, three wait.
+  expect(started).toBe(4);
+  await results.return();
+  await sleep(5);
+  expect(started).toBe(4);
+});
