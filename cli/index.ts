@@ -20,6 +20,7 @@ export { type EmbedOptions, type EmbedTotals, embedShards } from './jobs/embed.t
 export { type FilterOptions, type FilterTotals, filterShards } from './jobs/filter.ts';
 export { type MergeOptions, type MergeTotals, mergeParts } from './jobs/merge.ts';
 export { type RecipeOptions, runRecipe } from './jobs/recipe.ts';
+export { type RefineOptions, type RefineReport, refineScores } from './jobs/refine.ts';
 export { type RemoveOptions, removeFromShards } from './jobs/remove.ts';
 export { type ReshardOptions, reshardShards } from './jobs/reshard.ts';
 export { reportSafety, type SafetyReportOptions } from './jobs/safety-report.ts';

@@ -120,6 +120,11 @@ export const SHARED = {
       .default('fp32'),
   calibrate: () =>
     new Option('--calibrate <shard>', 'fix the scales of int8 by this shard (default: built-in pictures)'),
+  refine: () =>
+    new Option(
+      '--refine',
+      'with --precision int8: score again in fp32 what lies near the threshold, so that the subset is the one of fp32',
+    ),
   verifyInput: () =>
     new Option('--verify-input', 'recognise finished shards by the SHA-256 of their bytes too'),
   lid: () =>

@@ -8,6 +8,7 @@ import { DEFAULT_ALIAS } from '../models/aliases.ts';
 import { SHARED } from '../options.ts';
 import { printRecipe } from '../recipes/file.ts';
 import { duration } from '../ui/format.ts';
+import { refineLines } from '../ui/refine-report.ts';
 import { filterSummary, scoreLines, scoreSummary, selectLines } from '../ui/report.ts';
 import { reshardLines } from '../ui/reshard-report.ts';
 import { openTerminal } from '../ui/terminal.ts';
@@ -49,6 +50,7 @@ export function filterCommand({ signal, done }: Context): Command {
 Examples:
   shardsieve filter pool/ --fraction 0.3 --out filtered
   shardsieve filter 'pool/{00000..00127}.tar' --model openai-l14 --threshold 0.28 --out filtered
+  shardsieve filter pool/ --precision int8 --refine --fraction 0.3 --out filtered      fp32's subset, sooner
   shardsieve filter pool/ --limit 2000 --fraction 0.3 --out pilot       a pilot, with the time of the whole
 
 Score once, select many times: filtered/metadata is what \`shardsieve select\` reads.`,
@@ -70,6 +72,7 @@ Score once, select many times: filtered/metadata is what \`shardsieve select\` r
         const totals = await filterShards({
           ...scoreOptionsOf(flags),
           ...choice,
+          ...(flags.refine ? { refine: choice.filters } : {}),
           ...{ shards, out, allowFailed, allowTruncated },
           ...{ names, shardSize, shardBytes, shardFormat, signal },
           onEvent: watcher.onEvent,
@@ -82,6 +85,7 @@ Score once, select many times: filtered/metadata is what \`shardsieve select\` r
         else {
           const lines = [
             ...scoreLines(totals.score, elapsed(), flags),
+            ...(totals.refine ?? []).flatMap(refineLines),
             ...selectLines(totals.select),
             ...reshardLines(totals.reshard),
             `written in ${duration(elapsed())}:`,
@@ -117,7 +121,7 @@ function recipeOf(
 ): Recipe {
   const paths = filterPaths(flags.out);
   const { model, slug, caption, uid, carry, embeddings, safety, fit, limit, sample, verifyInput } = flags;
-  const { precision, device, calibrate, names, shardSize, shardBytes, shardFormat } = flags;
+  const { precision, device, calibrate, refine, names, shardSize, shardBytes, shardFormat } = flags;
   return {
     shards,
     models: (model ?? [DEFAULT_ALIAS]).map((name, i) => (slug?.[i] ? { model: name, slug: slug[i] } : name)),
@@ -134,6 +138,7 @@ function recipeOf(
       precision,
       device,
       calibrate,
+      refine,
     },
     metadata: paths.metadata,
     annotate: lid === undefined ? undefined : { lid },

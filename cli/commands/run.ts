@@ -11,6 +11,7 @@ import { type StepTotals, tooManyFailed } from '../jobs/steps.ts';
 import { repeated, SHARED } from '../options.ts';
 import { printRecipe, readRecipe } from '../recipes/file.ts';
 import { duration } from '../ui/format.ts';
+import { refineLines, refineSummary } from '../ui/refine-report.ts';
 import { scoreLines, scoreSummary, selectLines, selectSummary } from '../ui/report.ts';
 import { reshardLines, reshardSummary } from '../ui/reshard-report.ts';
 import { StepProgress } from '../ui/step-progress.ts';
@@ -104,11 +105,12 @@ Paths are relative to where the command runs. Editors check a recipe against rec
       }
 
       function report(totals: StepTotals, seconds: number): void {
-        const { score, annotate, select, reshard } = totals;
+        const { score, annotate, refine, select, reshard } = totals;
         if (flags.json) {
           const summary = {
             ...(score ? { score: scoreSummary(score, seconds) } : {}),
             ...(annotate ? { annotate: annotate.map((one) => annotateSummary(one, seconds)) } : {}),
+            ...refineSummary(refine),
             ...(select ? { select: selectSummary(select, seconds) } : {}),
             ...(reshard ? { reshard: reshardSummary(reshard, seconds) } : {}),
           };
@@ -118,6 +120,7 @@ Paths are relative to where the command runs. Editors check a recipe against rec
         const lines = [
           ...(score ? scoreLines(score, seconds, recipe.score) : []),
           ...(annotate ?? []).flatMap((one) => annotateLines(one, seconds)),
+          ...(refine ?? []).flatMap(refineLines),
           ...(select ? selectLines(select) : []),
           ...(reshard ? reshardLines(reshard) : []),
           `done in ${duration(seconds)}`,

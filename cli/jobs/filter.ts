@@ -1,6 +1,7 @@
 import { join as joinPath } from 'node:path';
 import type { ScoreTotals } from '../../src/run/totals.ts';
 import type { ReshardReport } from '../../src/subset/reshard.ts';
+import type { RefineReport } from './refine.ts';
 import type { ReshardOptions } from './reshard.ts';
 import type { ScoreOptions } from './score.ts';
 import type { FilterChoice, SelectTotals } from './select.ts';
@@ -14,6 +15,8 @@ export interface FilterOptions
 
 export interface FilterTotals {
   score: ScoreTotals;
+  /** With `refine`. */
+  refine?: RefineReport[];
   select: SelectTotals;
   reshard: ReshardReport;
   /** The folders and the file that were written. */
@@ -30,7 +33,7 @@ export function filterPaths(out: string): FilterTotals['paths'] {
 export async function filterShards(options: FilterOptions): Promise<FilterTotals> {
   const paths = filterPaths(options.out);
   const { filters, threshold, fraction, column, multiset, strict, join, lid, signal } = options;
-  const { score, select, reshard } = await runSteps({
+  const { score, refine, select, reshard } = await runSteps({
     ...options,
     score: { ...options, out: paths.metadata },
     select: {
@@ -43,5 +46,11 @@ export async function filterShards(options: FilterOptions): Promise<FilterTotals
     // The subset is another one when more is scored, so all of it is copied.
     reshard: { ...options, retryFailed: false, subset: paths.subset, out: paths.shards },
   });
-  return { score: score!, select: select!, reshard: reshard!, paths };
+  return {
+    score: score!,
+    ...(refine === undefined ? {} : { refine }),
+    select: select!,
+    reshard: reshard!,
+    paths,
+  };
 }

@@ -4,12 +4,16 @@ import type { Fit } from '../../src/image/types.ts';
 import type { OnEvent } from '../../src/run/events.ts';
 import { fingerprint } from '../../src/run/fingerprint.ts';
 import { failuresAllowed, type MaxFailed } from '../../src/run/outcome.ts';
+import { refuseUnrefined } from '../../src/run/refine-plan.ts';
 import { scoreShards as runScore } from '../../src/run/score-job.ts';
 import { checkTotals, type ScoreTotals } from '../../src/run/totals.ts';
+import type { FilterInput } from '../../src/select/spec.ts';
 import { openFolder } from '../io/folder.ts';
 import { gunzipNode } from '../io/gunzip.ts';
+import { sha256Hasher } from '../io/hash.ts';
 import { openPass } from '../safety/pass.ts';
 import { type ModelChoice, wantModels } from './models.ts';
+import { checkRefine, marksOf, refiningOf } from './refine.ts';
 import { openPart, type Shards } from './shards.ts';
 
 /** How samples become rows; the same for scoring and resharding, so that both derive the same uids. */
@@ -43,6 +47,11 @@ export interface ScoreOptions extends Shards, ModelChoice, PairChoice {
   maxFailed?: MaxFailed;
   /** A shard that ends early is no failure. */
   allowTruncated?: boolean;
+  /**
+   * Filters whose subset is to be the one that fp32 would select: `refineScores`, called afterwards, scores again what
+   * lies near their bounds.
+   */
+  refine?: readonly FilterInput[];
   onEvent?: OnEvent;
   /** Download progress of models, and notes of the hub. */
   onDownload?: (progress: { file: string; received: number; total: number | undefined }) => void;
@@ -58,12 +67,14 @@ export interface ScoreOptions extends Shards, ModelChoice, PairChoice {
  */
 export async function scoreShards(options: ScoreOptions): Promise<ScoreTotals> {
   const onEvent = options.onEvent ?? (() => {});
+  checkRefine(options);
   const { sources, record } = await openPart(options);
-  const models = await wantModels(options, {
+  const resolving = {
     signal: options.signal,
     onNote: (text: string) => onEvent({ type: 'note', text }),
     ...(options.onDownload === undefined ? {} : { onProgress: options.onDownload }),
-  });
+  };
+  const models = await wantModels(options, resolving);
   const { caption = 'txt', uid = 'json', carry = [] } = options;
   checkSource('caption', caption, ['txt']);
   checkSource('uid', uid, ['json', 'key']);
@@ -71,13 +82,15 @@ export async function scoreShards(options: ScoreOptions): Promise<ScoreTotals> {
   const rows = { caption, uid, carry: [...carry] };
   const { limit, sample } = options;
   const folder = openFolder(options.out);
+  const refining = await refiningOf(options, models, resolving);
+  await refuseUnrefined(folder, models, refining);
   const safety = await openPass(options, models, folder);
   return runScore({
     sources,
     models,
     folder,
     decoder: safety.reading.decoder,
-    annotators: safety.annotators,
+    annotators: [...safety.annotators, ...marksOf(refining)],
     gunzip: gunzipNode,
     fit: safety.reading.fit,
     pair: rows,
@@ -95,15 +108,7 @@ export async function scoreShards(options: ScoreOptions): Promise<ScoreTotals> {
       ? {}
       : { maxFailed: failuresAllowed(options.maxFailed, sources.length) }),
     allowTruncated: options.allowTruncated ?? false,
-    hasher: () => {
-      const hash = createHash('sha256');
-      return {
-        update: (bytes) => {
-          hash.update(bytes);
-        },
-        digest: () => hash.digest('hex'),
-      };
-    },
+    hasher: sha256Hasher,
     now: () => Date.now(),
     onEvent,
     signal: options.signal,

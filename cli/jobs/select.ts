@@ -1,12 +1,14 @@
 import { basename, dirname } from 'node:path';
 import { checkFolders } from '../../src/metadata/check.ts';
 import { writeFile } from '../../src/metadata/folder.ts';
+import type { SelectEnv } from '../../src/select/env.ts';
 import { guard } from '../../src/select/guard.ts';
 import { filesOf } from '../../src/select/inspect.ts';
 import { parseFilters } from '../../src/select/parse.ts';
 import { openPool, type Pool } from '../../src/select/pool.ts';
 import { encodeRecord, filesFingerprint, type SubsetRecord } from '../../src/select/record.ts';
-import type { PoolFile } from '../../src/select/scan.ts';
+import { refinedFor, type SelectedFolder } from '../../src/select/refined.ts';
+import type { PoolFile, Scanner } from '../../src/select/scan.ts';
 import { type Selection, selectFrom } from '../../src/select/select.ts';
 import type { Filter, FilterInput } from '../../src/select/spec.ts';
 import { type SubsetCounts, writeSubset } from '../../src/uids/npy.ts';
@@ -63,12 +65,44 @@ export interface SelectTotals extends Omit<Selection, 'uids'>, SubsetCounts {
  * `CancelledError`.
  */
 export async function selectSubset(options: SelectOptions): Promise<SelectTotals> {
-  const folders = typeof options.metadata === 'string' ? [options.metadata] : options.metadata;
   const { signal, strict, explain, onProgress } = options;
   const filters = parseFilters(filtersOf(options));
-  const engine = createEngine({ joins: options.join });
-  const opened = folders.map((folder) => openFolder(folder, { readOnly: true }));
-  const env = createSelectEnv({ lid: options.lid, folders: opened, signal });
+  const { pool, env, folders, close } = await openSelection(options, filters);
+  try {
+    const { uids, ...selection } = await selectFrom(pool, {
+      ...{ filters, env, signal, strict, explain, onProgress },
+    });
+    const { measured, notes } = refinedFor(folders, selection.steps);
+    pool.notes.push(...notes);
+    return await write(options, filters, { pool, uids, measured }, selection);
+  } finally {
+    await close();
+  }
+}
+
+/** A pool that filters can be applied to, and what they take from Node. */
+export interface OpenSelection {
+  pool: Pool;
+  env: SelectEnv;
+  /** The folders of the pool, as they describe themselves. */
+  folders: SelectedFolder[];
+  close(): Promise<void>;
+}
+
+/** Opens the folders, unless they are such that these filters cannot be applied to them. */
+export async function openSelection(
+  options: Pick<SelectOptions, 'metadata' | 'join' | 'lid' | 'allowPartial' | 'signal'>,
+  filters: readonly Filter[],
+  scannerOf: (scanner: Scanner) => Scanner = (scanner) => scanner,
+): Promise<OpenSelection> {
+  const { metadata, join, lid, signal } = options;
+  const engine = createEngine({ joins: join });
+  const opened = [metadata].flat().map((folder) => openFolder(folder, { readOnly: true }));
+  const env = createSelectEnv({ lid, folders: opened, signal });
+  const close = async (): Promise<void> => {
+    engine.close();
+    await env.close();
+  };
   try {
     const { findings, folders: checked } = await checkFolders(opened, { embeddings: false, signal });
     const partial = guard(findings, filters, options);
@@ -76,18 +110,18 @@ export async function selectSubset(options: SelectOptions): Promise<SelectTotals
       opened: new Map(
         checked.map(({ folder, shards }) => [folder, new Map(shards.map((one) => [one.shard, one.parquet]))]),
       ),
-      scanner: engine.scanner,
+      scanner: async (files) => scannerOf(await engine.scanner(files)),
     });
-    pool.notes.push(...partial, ...engine.notes, ...(await otherLid(pool, options.lid)));
-    const { uids, ...selection } = await selectFrom(pool, {
-      filters,
-      env: { ...env, where: engine.where },
-      ...{ signal, strict, explain, onProgress },
-    });
-    return await write(options, filters, pool, uids, selection);
-  } finally {
-    engine.close();
-    await env.close();
+    pool.notes.push(...partial, ...engine.notes, ...(await otherLid(pool, lid)));
+    const folders = checked.map(({ folder, run, shards }) => ({
+      label: folder.label,
+      run,
+      rows: shards.reduce((sum, { parquet }) => sum + parquet.rows, 0),
+    }));
+    return { pool, env: { ...env, where: engine.where }, folders, close };
+  } catch (error) {
+    await close();
+    throw error;
   }
 }
 
@@ -110,8 +144,7 @@ async function otherLid(pool: Pool, lid: LidChoice | undefined): Promise<string[
 async function write(
   { out, join, lid, strict = false, multiset = false }: SelectOptions,
   filters: Filter[],
-  pool: Pool,
-  uids: Uids,
+  { pool, uids, measured }: { pool: Pool; uids: Uids; measured: NonNullable<SubsetRecord['refined']> },
   selection: Omit<Selection, 'uids'>,
 ): Promise<SelectTotals> {
   const { keptRows, keptUids, repeats } = selection;
@@ -130,6 +163,7 @@ async function write(
     input: await describe(pool.files),
     ...(await describeNamed(filters)),
     ...(join === undefined ? {} : { joined: await describeJoins(join) }),
+    ...(measured.length === 0 ? {} : { refined: measured }),
     steps: selection.steps,
     kept: { rows: keptRows, uids: keptUids, repeats },
     written,

@@ -10,11 +10,12 @@ import { openFolder } from '../io/folder.ts';
 import { parseSafety, type SafetySpec } from '../safety/specs.ts';
 import { namesIn } from '../select/files.ts';
 import { type AnnotateOptions, type AnnotateTotals, annotate as annotateFolder } from './annotate.ts';
+import { checkRefine, type RefineReport, refineScores } from './refine.ts';
 import { type ReshardOptions, reshardShards } from './reshard.ts';
 import { type ScoreOptions, scoreShards } from './score.ts';
 import { filtersOf, type SelectOptions, type SelectTotals, selectSubset } from './select.ts';
 
-export type StepName = 'score' | 'annotate' | 'select' | 'reshard';
+export type StepName = 'score' | 'annotate' | 'refine' | 'select' | 'reshard';
 
 /** The steps of one run, each with its own options; those that are absent are left out. */
 export interface Steps {
@@ -34,6 +35,7 @@ export interface Steps {
 export interface StepTotals {
   score?: ScoreTotals;
   annotate?: AnnotateTotals[];
+  refine?: RefineReport[];
   select?: SelectTotals;
   reshard?: ReshardReport;
 }
@@ -72,7 +74,7 @@ export async function runSteps(steps: Steps): Promise<StepTotals> {
     onStep?.('score');
     totals.score = await scoreShards(score);
     steps.onScored?.(totals.score);
-    const goesOn = [annotate, select, reshard].some((step) => step !== undefined);
+    const goesOn = [annotate, score.refine, select, reshard].some((step) => step !== undefined);
     if (goesOn && !steps.allowFailed && tooManyFailed(totals.score, score)) {
       throw new ShardsFailedError(totals.score, failedShards(totals.score, score));
     }
@@ -82,6 +84,10 @@ export async function runSteps(steps: Steps): Promise<StepTotals> {
     onStep?.('annotate');
     totals.annotate = [];
     for (const options of annotate) totals.annotate.push(await annotateFolder(options));
+  }
+  if (score?.refine) {
+    onStep?.('refine');
+    totals.refine = await refineScores({ score, select });
   }
   if (select) {
     onStep?.('select');
@@ -100,7 +106,9 @@ export async function runSteps(steps: Steps): Promise<StepTotals> {
 }
 
 async function checkSteps({ score, annotate, select, reshard }: Steps): Promise<void> {
-  for (const options of [score, ...(annotate ?? [])]) parseSafety(options?.safety ?? []);
+  const safety = [score, ...(annotate ?? [])].flatMap((options) => options?.safety ?? []);
+  parseSafety(safety);
+  if (score) checkRefine(score, safety);
   if (score && reshard && [score.shards].flat().includes('-')) {
     throw new UsageError('this run reads its shards twice, and stdin can be read once', {
       hint: 'Save the tar to a file first; `score` takes stdin',

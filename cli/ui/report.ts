@@ -1,8 +1,10 @@
 import type { ScoreTotals } from '../../src/run/totals.ts';
 import type { ReshardReport } from '../../src/subset/reshard.ts';
+import type { RefineReport } from '../jobs/refine.ts';
 import type { SelectTotals } from '../jobs/select.ts';
 import { count, duration, percent, plural, rate } from './format.ts';
 import { funnelLines } from './funnel.ts';
+import { refineSummary } from './refine-report.ts';
 
 /** What a run did, for machines (`--json`, one object) and for people (lines). */
 
@@ -28,12 +30,13 @@ export function scoreSummary(totals: ScoreTotals, seconds: number) {
 }
 
 export function filterSummary(
-  parts: { score: ScoreTotals; select: SelectTotals; reshard: ReshardReport },
+  parts: { score: ScoreTotals; refine?: RefineReport[]; select: SelectTotals; reshard: ReshardReport },
   seconds: number,
 ) {
   const { score, select, reshard } = parts;
   return {
     ...scoreSummary(score, seconds),
+    ...refineSummary(parts.refine),
     kept: select.keptRows,
     dropped: select.total - select.keptRows,
     ...boundOf(select),

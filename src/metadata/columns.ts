@@ -43,6 +43,21 @@ export function clipGroup(slug: string): string {
   return `clip:${slug}`;
 }
 
+/** Whether a row's score was computed again in fp32 (`refined.ts`). */
+export function refinedColumn(slug: string): string {
+  return `clip_${slug}_refined`;
+}
+
+/** The score that a refined row had before; null in the other rows. */
+export function unrefinedColumn(slug: string): string {
+  return `clip_${slug}_unrefined_score`;
+}
+
+/** The group of both in `_stats.json` and `run.json`. */
+export function refineGroup(slug: string): string {
+  return `refine:${slug}`;
+}
+
 /** The columns of what is known without a model: DataComp's, then the carried ones in the order of their names. */
 export function rowColumns(rows: readonly Row[]): Column[] {
   const carried = new Set<string>();

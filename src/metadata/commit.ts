@@ -6,6 +6,7 @@ import {
   checkNames,
   clipColumns,
   clipGroup,
+  refineGroup,
   rowColumns,
   scoreColumn,
 } from './columns.ts';
@@ -96,7 +97,7 @@ export async function addColumns(folder: Folder, shard: string, added: AddedColu
   const files = shardFiles(shard);
   const old = await readStats(folder, shard);
   if (!old) throw new MetadataError(`${folder.label} has no committed shard of this name`, { shard });
-  const kept = added.outdated === true ? withoutDerived(old) : old;
+  const kept = withoutRefined(added.outdated === true ? withoutDerived(old) : old, added.clips);
   for (const [group, want] of Object.entries(added.stats.groups)) {
     const have = kept.groups[group];
     if (have !== undefined && have !== want) throw conflictError(folder.label, shard, { group, have, want });
@@ -133,6 +134,14 @@ export function withoutDerived<Stats extends Pick<ShardStats, 'groups' | 'column
   const { [PUNSAFE_GROUP]: _, ...groups } = stats.groups;
   const { [PUNSAFE_GROUP]: __, ...columns } = stats.columns;
   return { ...stats, groups, columns };
+}
+
+/** Stats that do not vouch for what was refined of scores that are written again. */
+function withoutRefined(stats: ShardStats, clips: readonly ClipColumns[]): ShardStats {
+  const gone = new Set(clips.map(({ slug }) => refineGroup(slug)));
+  const rest = <T>(entries: { [group: string]: T }) =>
+    Object.fromEntries(Object.entries(entries).filter(([group]) => !gone.has(group)));
+  return { ...stats, groups: rest(stats.groups), columns: rest(stats.columns) };
 }
 
 /**

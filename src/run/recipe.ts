@@ -42,6 +42,12 @@ const score = z
         'what runs the towers: cpu (default), webgpu, cuda:1, …; several of one kind share the shards',
       ),
     calibrate: path.optional().describe('a shard whose first pairs fix the scales of int8'),
+    refine: z
+      .boolean()
+      .optional()
+      .describe(
+        "with int8: score what lies near the filters' bounds again, so that the subset is that of fp32",
+      ),
   })
   .describe('how samples become rows and scores');
 

@@ -42,7 +42,7 @@ export function guard(
 }
 
 /** Whether filters read what classifiers say together: by name, or in a predicate. */
-function readsPunsafe(filters: readonly Filter[]): boolean {
+export function readsPunsafe(filters: readonly Filter[]): boolean {
   return needingSafety(filters).classifier || /punsafe|nsfw_tag/i.test(JSON.stringify(filters));
 }
 

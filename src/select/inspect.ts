@@ -3,7 +3,7 @@ import { presetFilters } from './presets.ts';
 import type { Filter } from './spec.ts';
 
 /** Every filter with what it holds: the parts of `all`, `any`, `sequence`, `not`, and what presets stand for. */
-function* flatten(
+export function* flatten(
   filters: readonly Filter[],
 ): Generator<[name: string, params: { [field: string]: unknown }]> {
   for (const filter of filters) {

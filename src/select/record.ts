@@ -1,5 +1,6 @@
 import { sha256 } from '@noble/hashes/sha2.js';
 import { bytesToHex } from '@noble/hashes/utils.js';
+import type { Json } from '../metadata/table.ts';
 import type { Step } from './evaluate.ts';
 import type { PoolFile } from './scan.ts';
 import type { Filter } from './spec.ts';
@@ -23,6 +24,8 @@ export interface SubsetRecord {
   named?: readonly { file: string; sha256: string }[];
   /** Tables joined by uid, in the recipe's order. */
   joined?: readonly { rows: number; files: number; fingerprint: string }[];
+  /** What refining measured (`run.json`), of the scores that the steps cut. */
+  refined?: readonly { [field: string]: Json }[];
   steps: readonly Step[];
   /** `rows = kept + the sum of what each step dropped or could not judge`. */
   kept: { rows: number; uids: number; repeats: number };
