@@ -1,3 +1,4 @@
+import { sumOf } from '../../src/metadata/stats.ts';
 import type { ScoreTotals } from '../../src/run/totals.ts';
 import type { ReshardReport } from '../../src/subset/reshard.ts';
 import type { RefineReport } from '../jobs/refine.ts';
@@ -9,11 +10,13 @@ import { refineSummary } from './refine-report.ts';
 /** What a run did, for machines (`--json`, one object) and for people (lines). */
 
 export function scoreSummary(totals: ScoreTotals, seconds: number) {
-  const { seen, scored, skipped, passedOver, captionsTruncated, shards } = totals;
+  const { seen, scored, skipped, filtered, repeats, passedOver, captionsTruncated, shards } = totals;
   return {
     seen,
     scored,
     skipped,
+    ...(sumOf(filtered) > 0 ? { filtered } : {}),
+    ...(sumOf(repeats) > 0 ? { repeats } : {}),
     ...(passedOver > 0 ? { passed_over: passedOver } : {}),
     captions_truncated: captionsTruncated,
     shards: {
@@ -66,10 +69,16 @@ export function scoreLines(
   pilot: { limit?: number; sample?: number } = {},
 ): string[] {
   const { seen, scored, shards } = totals;
-  const skipped = Object.values(totals.skipped).reduce((sum, n) => sum + n, 0);
-  const lines = [`${plural(seen, 'sample')} seen, ${count(scored)} scored, ${count(skipped)} skipped`];
-  for (const [reason, n] of Object.entries(totals.skipped).sort(([, a], [, b]) => b - a)) {
-    lines.push(`  ${reason}: ${count(n)}`);
+  const [skipped, filtered] = [sumOf(totals.skipped), sumOf(totals.filtered)];
+  const also = filtered > 0 ? `, ${count(filtered)} filtered` : '';
+  const lines = [`${plural(seen, 'sample')} seen, ${count(scored)} scored, ${count(skipped)} skipped${also}`];
+  lines.push(...countLines(totals.skipped));
+  if (filtered > 0) lines.push('filtered before they were scored, by:', ...countLines(totals.filtered));
+  const { pictures, captions } = totals.repeats;
+  if (pictures + captions > 0) {
+    lines.push(
+      `${plural(pictures, 'picture')} and ${plural(captions, 'caption')} repeated earlier ones of their shard and were not embedded again`,
+    );
   }
   if (totals.passedOver > 0) lines.push(`${count(totals.passedOver)} passed over by the pilot`);
   for (const [slug, n] of Object.entries(totals.captionsTruncated)) {
@@ -85,6 +94,13 @@ export function scoreLines(
   const estimate = estimateSeconds(totals, seconds, pilot);
   if (estimate !== undefined) lines.push(`at this rate the whole takes about ${duration(estimate)}`);
   return lines;
+}
+
+/** The largest first. */
+function countLines(counts: { [name: string]: number }): string[] {
+  return Object.entries(counts)
+    .sort(([, a], [, b]) => b - a)
+    .map(([name, n]) => `  ${name}: ${count(n)}`);
 }
 
 /**

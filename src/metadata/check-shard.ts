@@ -8,7 +8,7 @@ import { type MetadataFolder, readStats, shardFiles } from './folder.ts';
 import { type Npz, openNpz } from './npz.ts';
 import { openParquet, type ParquetFile } from './parquet-read.ts';
 import { RUN_FILE, type RunEntry } from './run.ts';
-import type { ShardStats } from './stats.ts';
+import { imbalance, type ShardStats, sumOf } from './stats.ts';
 
 /** One shard's files of a metadata folder, as far as they can be opened. */
 export interface CheckedShard {
@@ -100,13 +100,21 @@ function checkCounts(
   parquet: ParquetFile,
   findings: Findings,
 ): void {
-  const { seen, scored, skipped } = stats;
+  const { scored, successes, filtered = {} } = stats;
   const file = shardFiles(shard).stats;
-  const sum = Object.values(skipped).reduce((total, count) => total + count, 0);
-  if (seen !== scored + sum || stats.successes !== scored) {
+  const problem = imbalance(stats) ?? (successes === scored ? undefined : `${successes} successes`);
+  if (problem !== undefined) {
     findings.add({
       ...{ code: 'accounting', level: 'problem', folder, message: 'counts that do not add up', file },
-      ...{ detail: `${seen} seen, ${scored} scored, ${sum} skipped`, hint: AGAIN },
+      ...{ detail: problem, hint: AGAIN },
+    });
+  }
+  if (sumOf(filtered) > 0) {
+    const counts = Object.entries(filtered).map(([filter, count]) => `${count} by ${filter}`);
+    findings.add({
+      ...{ code: 'filtered', level: 'incomplete', folder, file, detail: counts.join(', ') },
+      message: 'filters dropped samples before they were scored, so that not all of the pool is here',
+      hint: 'For numbers of the whole pool, score it into another folder: shardsieve score, or filter --full-metadata',
     });
   }
   if (parquet.rows !== scored) {

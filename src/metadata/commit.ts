@@ -187,7 +187,9 @@ export async function commitFiles(
 }
 
 function encodeSkipped(skipped: readonly Skipped[]): Uint8Array {
-  const lines = skipped.map(({ key, uid, reason, detail }) => JSON.stringify({ key, uid, reason, detail }));
+  const lines = skipped.map(({ key, uid, reason, filter, detail }) =>
+    JSON.stringify({ key, uid, reason, filter, detail }),
+  );
   return new TextEncoder().encode(lines.map((line) => `${line}\n`).join(''));
 }
 

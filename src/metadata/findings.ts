@@ -10,6 +10,7 @@ export type FindingCode =
   | 'stray_file'
   // What of the pool is not there
   | 'pilot'
+  | 'filtered'
   | 'not_scored'
   | 'failed_shards'
   | 'missing_parts'

@@ -10,7 +10,10 @@ import type { Json } from './table.ts';
 export interface RunRecord {
   /** Shardsieve's version that began the folder. */
   shardsieve: string;
-  /** The options that decide the rows (where captions and uids come from, carried fields), and their fingerprint. */
+  /**
+   * The options that decide the rows (where captions and uids come from, carried fields), and their fingerprint. `gate`:
+   * the filters that dropped samples before they were scored; the folder is a part of the pool, on purpose.
+   */
   rows: RunEntry;
   /** By slug. */
   models: { [slug: string]: RunEntry };
@@ -44,6 +47,9 @@ export async function readRun(folder: Folder): Promise<RunRecord | undefined> {
  */
 export function mergeRun(have: RunRecord | undefined, add: RunRecord, label: string): RunRecord {
   const place = { label, file: RUN_FILE };
+  if (have && JSON.stringify(have.rows['gate']) !== JSON.stringify(add.rows['gate'])) {
+    throw otherGate(have.rows, add.rows, place);
+  }
   if (have && have.rows.fingerprint !== add.rows.fingerprint) {
     const hint = 'Use the options of the first run, or write to another --out';
     throw otherSettings('rows', have.rows, add.rows, { ...place, hint });
@@ -69,6 +75,28 @@ export function mergeGroups(have: Entries, add: Entries, place: { label: string;
   const hint =
     'Use the settings of the first run; a head or concept file that was changed goes by another name';
   return mergeEntries('group', have, add, { ...place, hint });
+}
+
+/** Rows that some filters let through are not those that others do. */
+function otherGate(
+  have: RunEntry,
+  add: RunEntry,
+  { label, file }: { label: string; file: string },
+): MetadataError {
+  const shown = ({ gate }: RunEntry) =>
+    gate === undefined
+      ? 'all samples'
+      : `the samples that passed ${text((gate as { filters: Json }).filters)}`;
+  return new MetadataError(
+    `${label} holds ${shown(have)}, and this run would add ${shown(add)}: what was made by other filters is not extended`,
+    {
+      file,
+      hint:
+        have['gate'] === undefined
+          ? 'Write to another --out, or add --full-metadata'
+          : 'Use the filters of the first run, or write to another --out; with --full-metadata there, other filters can follow',
+    },
+  );
 }
 
 type Place = { label: string; file: string; hint: string };

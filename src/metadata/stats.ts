@@ -9,11 +9,13 @@ import { parseJsonObject } from './json.ts';
 export interface ShardStats {
   shard: string;
   input: SourceIdentity;
-  /** `seen = scored + the sum of skipped`, always. */
+  /** `seen = scored + the sum of skipped + the sum of filtered`, always. */
   seen: number;
   scored: number;
   /** Samples by reason; reasons that did not occur are absent. */
   skipped: { [reason: string]: number };
+  /** Samples by the filter that dropped them before they were scored; absent where none did. */
+  filtered?: { [filter: string]: number };
   /** Equals `scored`; img2dataset's and DataComp's name for it. */
   successes: number;
   /** The shard ended early; the rows are what was whole. */
@@ -112,18 +114,15 @@ export function statsName(shard: string): string {
 
 /** Checks the sum and puts the fields in their fixed order. Throws `AccountingError`. */
 export function completeStats(stats: Omit<ShardStats, 'successes'>): ShardStats {
-  const skips = Object.values(stats.skipped).reduce((sum, count) => sum + count, 0);
-  if (stats.seen !== stats.scored + skips) {
-    throw new AccountingError(`${stats.seen} samples seen, but ${stats.scored} scored and ${skips} skipped`, {
-      shard: stats.shard,
-    });
-  }
+  const problem = imbalance(stats);
+  if (problem !== undefined) throw new AccountingError(problem, { shard: stats.shard });
   const {
     shard,
     input,
     seen,
     scored,
     skipped,
+    filtered = {},
     truncated,
     pilot,
     captionsTruncated,
@@ -138,6 +137,7 @@ export function completeStats(stats: Omit<ShardStats, 'successes'>): ShardStats 
     seen,
     scored,
     skipped: sorted(skipped),
+    ...(sumOf(filtered) > 0 ? { filtered: sorted(filtered) } : {}),
     successes: scored,
     ...(truncated ? { truncated } : {}),
     ...(pilot ? { pilot } : {}),
@@ -147,6 +147,23 @@ export function completeStats(stats: Omit<ShardStats, 'successes'>): ShardStats 
     groups: sorted(groups),
     columns: sorted(columns),
   };
+}
+
+/** What is wrong where not every sample was scored, skipped or filtered. */
+export function imbalance({
+  seen,
+  scored,
+  skipped,
+  filtered = {},
+}: Pick<ShardStats, 'seen' | 'scored' | 'skipped' | 'filtered'>): string | undefined {
+  const [skips, drops] = [sumOf(skipped), sumOf(filtered)];
+  if (seen === scored + skips + drops) return undefined;
+  const also = drops > 0 ? `, ${drops} filtered` : '';
+  return `${seen} samples seen, but ${scored} scored, ${skips} skipped${also}`;
+}
+
+export function sumOf(counts: { [name: string]: number }): number {
+  return Object.values(counts).reduce((sum, count) => sum + count, 0);
 }
 
 export function encodeStats(stats: ShardStats): Uint8Array {
@@ -160,13 +177,14 @@ export function parseStats(bytes: Uint8Array, file: string): ShardStats {
     isObject(value) && Object.values(value).every((count) => Number.isSafeInteger(count));
   const strings = (value: unknown): value is { [name: string]: string } =>
     isObject(value) && Object.values(value).every((text) => typeof text === 'string');
-  const { input, seen, scored, skipped, groups, columns } = json;
+  const { input, seen, scored, skipped, filtered = {}, groups, columns } = json;
   if (
     !isObject(input) ||
     typeof input['name'] !== 'string' ||
     !Number.isSafeInteger(seen) ||
     !Number.isSafeInteger(scored) ||
     !counts(skipped) ||
+    !counts(filtered) ||
     !strings(groups) ||
     !isObject(columns) ||
     !Object.values(columns).every(Array.isArray)

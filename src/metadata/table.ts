@@ -44,6 +44,12 @@ export interface ShardTable {
 export interface Skipped {
   key: string;
   uid?: string;
+  /** `filtered` where a filter dropped it before it was scored. */
   reason: string;
+  /** By what it is counted among the filtered. */
+  filter?: string;
   detail: string;
 }
+
+/** The reason of samples that could have been scored. */
+export const FILTERED = 'filtered';

@@ -1,3 +1,5 @@
+import type { SampleOutcome } from '../score/shard.ts';
+
 /** What a running job tells whoever watches; the job itself never prints. */
 export type RunEvent =
   | { type: 'plan'; shards: number; pending: number; reused: number; bytes: number | undefined }
@@ -5,7 +7,7 @@ export type RunEvent =
   /** Stored bytes worked through, where no position is known. */
   | { type: 'bytes'; bytes: number }
   /** `position`: stored bytes of its shard that had been read when it was, for the time left. */
-  | { type: 'sample'; outcome: 'scored' | 'skipped' | 'passed_over'; position?: number }
+  | { type: 'sample'; outcome: SampleOutcome; position?: number }
   /** `bytes`: the size of its input, where known. */
   | {
       type: 'shard';

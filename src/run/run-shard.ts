@@ -42,6 +42,12 @@ export async function runShard(
       pair: job.pair,
       embeddings: job.embeddings || annotators.some(({ needs }) => needs.some((need) => slugs.has(need))),
       judges: pictured.map(({ pictures }) => pictures),
+      gate: job.gate,
+      digest: (bytes) => {
+        const hash = job.hasher();
+        hash.update(bytes);
+        return hash.digest();
+      },
       onSample: (outcome, position) => job.onEvent({ type: 'sample', outcome, position }),
       onBytes: (bytes) => {
         totals.bytesRead += bytes.byteLength;
@@ -60,6 +66,8 @@ export async function runShard(
     const stats = await commit(job, item, { wanted, annotators, groups }, scored, input, started);
     addStats(totals, stats);
     totals.passedOver += scored.counts.passedOver;
+    totals.repeats.pictures += scored.counts.repeats.pictures;
+    totals.repeats.captions += scored.counts.repeats.captions;
     totals.shards.done.push(shard);
     if (scored.truncated) totals.shards.truncated.push(shard);
     job.onEvent({
@@ -149,6 +157,7 @@ async function commit(
       seen: counts.seen,
       scored: counts.scored,
       skipped: counts.skipped,
+      filtered: counts.filtered,
       ...(scored.truncated ? { truncated: true as const } : {}),
       ...(complete ? {} : { pilot }),
       captionsTruncated: counts.captionsTruncated,

@@ -7,6 +7,7 @@ import type { Gunzip } from '../io/gunzip.ts';
 import { inspectFolder, prepareFolder } from '../metadata/folder.ts';
 import type { PartRecord } from '../metadata/outcome.ts';
 import type { RunEntry } from '../metadata/run.ts';
+import type { Gate } from '../score/gate.ts';
 import type { ScoreModel } from '../score/shard.ts';
 import { VERSION } from '../version.ts';
 import type { PairOptions } from '../webdataset/pair.ts';
@@ -58,6 +59,8 @@ export interface ScoreJob {
   /** What decides the rows; its `fingerprint` is that of the group `rows`. */
   rows: RunEntry;
   embeddings: boolean;
+  /** Drops samples before they are decoded; what it goes by stands in `rows.gate`. */
+  gate?: Gate;
   /** Columns to be made in the same pass, of pixels and embeddings that are there anyway. */
   annotators?: readonly Annotator[];
   pilot: Pilot;

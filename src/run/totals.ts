@@ -1,11 +1,15 @@
 import { AccountingError } from '../errors.ts';
-import type { ShardStats } from '../metadata/stats.ts';
+import { imbalance, type ShardStats, sumOf } from '../metadata/stats.ts';
 
 /** What a run of scoring did, over all its shards. */
 export interface ScoreTotals {
   seen: number;
   scored: number;
   skipped: { [reason: string]: number };
+  /** Samples that a filter dropped before they were scored, by filter. */
+  filtered: { [filter: string]: number };
+  /** Of this run: what had come before in its shard, and so was not embedded again. */
+  repeats: { pictures: number; captions: number };
   /** Samples of this run that a pilot did not draw. */
   passedOver: number;
   captionsTruncated: { [slug: string]: number };
@@ -30,6 +34,8 @@ export function emptyTotals(): ScoreTotals {
     seen: 0,
     scored: 0,
     skipped: {},
+    filtered: {},
+    repeats: { pictures: 0, captions: 0 },
     passedOver: 0,
     captionsTruncated: {},
     shards: { done: [], reused: [], failed: [], truncated: [], untouched: [] },
@@ -43,6 +49,7 @@ export function addStats(totals: ScoreTotals, stats: ShardStats): void {
   totals.seen += stats.seen;
   totals.scored += stats.scored;
   addCounts(totals.skipped, stats.skipped);
+  addCounts(totals.filtered, stats.filtered ?? {});
   addCounts(totals.captionsTruncated, stats.captionsTruncated ?? {});
 }
 
@@ -50,15 +57,14 @@ function addCounts(into: { [name: string]: number }, from: { [name: string]: num
   for (const [name, count] of Object.entries(from)) into[name] = (into[name] ?? 0) + count;
 }
 
-/** The last check of a run: `seen = scored + skipped`, and something was scored. Throws `AccountingError`. */
+/**
+ * The last check of a run: `seen = scored + skipped + filtered`, and something was scored that could be. Throws
+ * `AccountingError`.
+ */
 export function checkTotals(totals: ScoreTotals): void {
-  const skipped = Object.values(totals.skipped).reduce((sum, count) => sum + count, 0);
-  if (totals.seen !== totals.scored + skipped) {
-    throw new AccountingError(
-      `${totals.seen} samples seen, but ${totals.scored} scored and ${skipped} skipped`,
-    );
-  }
-  if (totals.scored === 0) {
+  const problem = imbalance(totals);
+  if (problem !== undefined) throw new AccountingError(problem);
+  if (totals.scored === 0 && sumOf(totals.filtered) === 0) {
     throw new AccountingError('nothing at all was scored', {
       hint: 'Look at the reasons above and in the *_skipped.jsonl files; --caption and the model may not fit the shards',
     });

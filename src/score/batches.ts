@@ -6,6 +6,7 @@ import type { Column } from '../metadata/columns.ts';
 import type { ClipColumns, Row, Skipped } from '../metadata/table.ts';
 import type { TarPlace } from '../tar/reader.ts';
 import { Budget, mapAhead } from './ahead.ts';
+import { type Earlier, earlierOf } from './earlier.ts';
 import { DECODED_PIXELS, type Prepared, prepare } from './prepare.ts';
 import { READ_BYTES, SampleReader, sizeOf } from './read.ts';
 import type { ScoreShardOptions } from './shard.ts';
@@ -25,7 +26,10 @@ export interface ScoredBatch {
   clips: ClipColumns[];
   /** By judge: its columns of the same rows, some rows after others. */
   judged: Column[][][];
+  /** Those that filters dropped too; they have a `filter`. */
   skipped: Skipped[];
+  /** Pictures and captions among the rows that had come before in the shard, and were not embedded again. */
+  repeats: { pictures: number; captions: number };
   /** Samples that a pilot did not draw; not seen. */
   passedOver: number;
   /** Captions among the rows that were longer than the context, by slug. */
@@ -62,17 +66,19 @@ export async function* scoreBatches(
   const read = new Budget(options.memory?.readBytes ?? READ_BYTES);
   const decoded = new Budget(options.memory?.decodedPixels ?? DECODED_PIXELS);
   const reader = new SampleReader(source, options, read);
+  const earlier = earlierOf(options);
   // As many batches as the towers run at once, and one more that is there when they are done with one.
   const ahead = 1 + Math.max(1, ...models.map(({ clip }) => clip.lanes ?? 1));
   const prepared = mapAhead(reader.samples(), ahead * IMAGE_BATCH, async ({ raw, position }) => ({
     position,
-    ...(await prepare(raw, options, decoded).finally(() => read.give(sizeOf(raw)))),
+    ...(await prepare(raw, options, decoded, earlier).finally(() => read.give(sizeOf(raw)))),
   }));
   const embedded = mapAhead(gather(prepared, IMAGE_BATCH, size), ahead, (items) =>
-    embedBatch(items, options),
+    embedBatch(items, options, earlier),
   );
   // Captions of one window are embedded while the pictures of the next are.
-  yield* mapAhead(gatherWindows(embedded, reader, size, options), 2, (window) => window.close());
+  const windows = gatherWindows(embedded, reader, size, { ...options, earlier });
+  yield* mapAhead(windows, 2, (window) => window.close());
 }
 
 type Placed = Prepared & { position: number };
@@ -106,14 +112,14 @@ async function* gatherWindows(
   embedded: AsyncIterable<EmbeddedBatch>,
   reader: SampleReader,
   size: number,
-  options: ScoreShardOptions,
+  options: ScoreShardOptions & { earlier: Earlier },
 ): AsyncGenerator<Window, void, undefined> {
-  let window = new Window(options);
+  let window = new Window(options, options.earlier);
   for await (const batch of embedded) {
     window.add(batch);
     if (window.size < size && window.skips < size) continue;
     yield window;
-    window = new Window(options);
+    window = new Window(options, options.earlier);
   }
   if (options.signal?.aborted) throw new CancelledError();
   window.end(reader);

@@ -3,8 +3,8 @@
  * of the shard; whether an earlier one came through is known later, and waited for.
  */
 
-/** Different things remembered of a shard; img2dataset's shards hold 10,000 samples. What comes after counts as new. */
-export const REMEMBERED = 16_384;
+/** Different things remembered of a shard: as many as img2dataset puts in one. What comes after them counts as new. */
+export const REMEMBERED = 10_000;
 
 export interface Encounter {
   /** Whether an equal thing before this one came through. */
@@ -18,7 +18,7 @@ export class Firsts {
   readonly #latest = new Map<string, Promise<boolean>>();
   readonly #most: number;
 
-  constructor(most: number = REMEMBERED) {
+  constructor(most = REMEMBERED) {
     this.#most = most;
   }
 

@@ -1,11 +1,15 @@
 /** What becomes of a sample before the towers: its pair, its tokens, its picture as each model wants it. */
+import { sha256 } from '@noble/hashes/sha2.js';
+import { bytesToHex } from '@noble/hashes/utils.js';
 import { SampleError } from '../errors.ts';
 import { preprocessBytes } from '../image/preprocess.ts';
 import { sniff } from '../image/sniff.ts';
-import type { Row, Skipped } from '../metadata/table.ts';
+import type { ImageHeader } from '../image/types.ts';
+import { FILTERED, type Row, type Skipped } from '../metadata/table.ts';
 import { type Pair, toPair, uidIfKnown } from '../webdataset/pair.ts';
 import type { RawSample } from '../webdataset/samples.ts';
 import type { Budget } from './ahead.ts';
+import type { Earlier } from './earlier.ts';
 import type { Look } from './judge.ts';
 import type { ScoreShardOptions } from './shard.ts';
 
@@ -15,7 +19,10 @@ export const DECODED_PIXELS = 64e6;
 /** A sample that the towers can take: RGB bytes and tokens for each model, looks for each judge. */
 export interface Scorable {
   row: Row;
-  pictures: Uint8Array[];
+  /** Absent where an equal picture came before it in the shard, whose embeddings are taken. */
+  pictures?: Uint8Array[];
+  /** Equal for equal pictures; absent where so many were met that no more are remembered. */
+  same?: string;
   tokens: Int32Array[];
   /** By model: whether the caption was longer than its context. */
   truncated: boolean[];
@@ -25,27 +32,51 @@ export interface Scorable {
 /** A sample on its way to the towers, or the reason it stops here. */
 export type Prepared = { ready: Scorable } | { skip: Skipped } | { passedOver: true };
 
-/** `budget`: pixels that may be decoded and not yet resized. Throws what is not the sample's own fault. */
-export async function prepare(raw: RawSample, options: ScoreShardOptions, budget: Budget): Promise<Prepared> {
+/**
+ * `budget`: pixels that may be decoded and not yet resized. To be called in the order of the shard: what was met before is
+ * noted before anything is waited for. Throws what is not the sample's own fault.
+ */
+export async function prepare(
+  raw: RawSample,
+  options: ScoreShardOptions,
+  budget: Budget,
+  earlier: Earlier,
+): Promise<Prepared> {
   if (options.draw !== undefined && !options.draw(raw.key)) return { passedOver: true };
   const pairing = { ...options.pair, shardBase: options.shard };
+  const met: { settle(isThere: boolean): void }[] = [];
+  let isReady = false;
   try {
     const pair = toPair(raw, pairing);
-    const { models, decoder, judges = [] } = options;
-    const encoded = models.map((model) => model.tokenizer.encode(pair.caption));
     const header = sniff(pair.image);
-    const seen = await budget.use(header.width * header.height, async () => {
-      const picture = await decoder.decode(pair.image, header, { fit: options.fit });
-      return {
-        pictures: models.map((model) => preprocessBytes(picture, model.preprocess)),
-        looks: judges.map((judge) => judge.look({ bytes: pair.image, pixels: picture })),
-      };
-    });
+    const row = rowOf(pair, header.width, header.height);
+    const meeting = earlier.gate?.meet(row);
+    if (meeting !== undefined) met.push(meeting);
+    const { dropped: answer } = meeting ?? {};
+    // What is dropped at once need not be hashed.
+    const isOn = answer === undefined || answer instanceof Promise;
+    const same = isOn ? digestOf(pair.image, options) : undefined;
+    const picture = same === undefined ? undefined : earlier.pictures.meet(same);
+    if (picture !== undefined) met.push(picture);
+    const dropped = await answer;
+    if (dropped !== undefined) {
+      const { filter, detail } = dropped;
+      return { skip: { key: raw.key, uid: row.uid, reason: FILTERED, filter, detail } };
+    }
+    const { models, judges = [] } = options;
+    const encoded = models.map((model) => model.tokenizer.encode(pair.caption));
+    const isRepeat = (await picture?.before) ?? false;
+    const seen =
+      isRepeat && judges.length === 0
+        ? { looks: [] }
+        : await budget.use(header.width * header.height, () => look(pair.image, header, options, isRepeat));
+    isReady = true;
     return {
       ready: {
-        row: rowOf(pair, header.width, header.height),
+        row,
         tokens: encoded.map((text) => text.ids),
         truncated: encoded.map((text) => text.truncated),
+        ...(picture === undefined ? {} : { same }),
         ...seen,
       },
     };
@@ -60,7 +91,27 @@ export async function prepare(raw: RawSample, options: ScoreShardOptions, budget
         detail: error.message,
       },
     };
+  } finally {
+    for (const one of met) one.settle(isReady);
   }
+}
+
+/** Decodes a picture, and makes what models (unless it is a repeat) and judges want of it. */
+async function look(
+  bytes: Uint8Array,
+  header: ImageHeader,
+  { models, decoder, judges = [], fit }: ScoreShardOptions,
+  isRepeat: boolean,
+): Promise<Pick<Scorable, 'pictures' | 'looks'>> {
+  const pixels = await decoder.decode(bytes, header, { fit });
+  return {
+    ...(isRepeat ? {} : { pictures: models.map((model) => preprocessBytes(pixels, model.preprocess)) }),
+    looks: judges.map((judge) => judge.look({ bytes, pixels })),
+  };
+}
+
+function digestOf(bytes: Uint8Array, { digest }: ScoreShardOptions): string {
+  return digest === undefined ? bytesToHex(sha256(bytes)) : digest(bytes);
 }
 
 /** `width`, `height`: the picture's own, for where the JSON says none. */

@@ -9,6 +9,7 @@ import type { ClipColumns, ShardTable, Skipped } from '../metadata/table.ts';
 import type { PairOptions } from '../webdataset/pair.ts';
 import { type ShardEnd, scoreBatches } from './batches.ts';
 import { joinClips } from './collect.ts';
+import type { Gate } from './gate.ts';
 import type { PictureJudge } from './judge.ts';
 import type { ReadShardOptions } from './read.ts';
 
@@ -42,17 +43,27 @@ export interface ScoreShardOptions extends Pick<ReadShardOptions, 'caps' | 'from
   /** A pilot: score only those samples for which this holds; the others are counted in `passedOver`. */
   draw?: (key: string) => boolean;
   /** `position`: stored bytes of the shard that had been read when the sample was. */
-  onSample?: (outcome: 'scored' | 'skipped' | 'passed_over', position: number) => void;
+  onSample?: (outcome: SampleOutcome, position: number) => void;
+  /** Drops samples before their pictures are decoded; counted in `filtered`. */
+  gate?: Gate;
+  /** SHA-256 in hex, by which equal pictures are known; a platform's own is several times faster. */
+  digest?: (bytes: Uint8Array) => string;
   /** Every chunk of the stored bytes, in order: for hashing. */
   onBytes?: (bytes: Uint8Array) => void;
   signal?: AbortSignal;
 }
 
+export type SampleOutcome = 'scored' | 'skipped' | 'filtered' | 'passed_over';
+
 export interface ShardCounts {
-  /** `seen = scored + sum(skipped)`, always. */
+  /** `seen = scored + sum(skipped) + sum(filtered)`, always. */
   seen: number;
   scored: number;
   skipped: { [reason: string]: number };
+  /** Samples that a filter dropped before they were scored, by filter. */
+  filtered: { [filter: string]: number };
+  /** Pictures and captions that had come before in the shard, and were not embedded again. */
+  repeats: { pictures: number; captions: number };
   /** Samples that a pilot did not draw; not seen. */
   passedOver: number;
   /** Captions longer than the context, cut with end-of-text forced, by slug. */
@@ -75,7 +86,10 @@ export interface ScoredShard extends ShardEnd {
  */
 export async function scoreShard(source: ByteSource, options: ScoreShardOptions): Promise<ScoredShard> {
   const { models, judges = [] } = options;
-  const counts: ShardCounts = { seen: 0, scored: 0, skipped: {}, passedOver: 0, captionsTruncated: {} };
+  const counts: ShardCounts = {
+    ...{ seen: 0, scored: 0, skipped: {}, filtered: {}, passedOver: 0, captionsTruncated: {} },
+    repeats: { pictures: 0, captions: 0 },
+  };
   const rows: ShardTable['rows'] = [];
   const clips: ClipColumns[][] = models.map(() => []);
   const judged: Column[][][] = judges.map(() => []);
@@ -88,11 +102,15 @@ export async function scoreShard(source: ByteSource, options: ScoreShardOptions)
     for (const [j, columns] of batch.judged.entries()) judged[j].push(...columns);
     for (const line of batch.skipped) {
       skipped.push(line);
-      counts.skipped[line.reason] = (counts.skipped[line.reason] ?? 0) + 1;
+      const [into, name] =
+        line.filter === undefined ? [counts.skipped, line.reason] : [counts.filtered, line.filter];
+      into[name] = (into[name] ?? 0) + 1;
     }
     counts.scored += batch.rows.length;
     counts.seen += batch.rows.length + batch.skipped.length;
     counts.passedOver += batch.passedOver;
+    counts.repeats.pictures += batch.repeats.pictures;
+    counts.repeats.captions += batch.repeats.captions;
     for (const { slug } of models) counts.captionsTruncated[slug] += batch.captionsTruncated[slug];
     end = batch.end ?? end;
   }

@@ -5,9 +5,11 @@ import type { Column } from '../metadata/columns.ts';
 import type { ClipColumns } from '../metadata/table.ts';
 import type { ScoredBatch } from './batches.ts';
 import { concat } from './collect.ts';
+import type { Earlier } from './earlier.ts';
+import { type EmbedOnce, fillAll } from './embed-once.ts';
 import type { Prepared, Scorable } from './prepare.ts';
 import type { SampleReader } from './read.ts';
-import type { ScoreModel, ScoreShardOptions } from './shard.ts';
+import type { SampleOutcome, ScoreModel, ScoreShardOptions } from './shard.ts';
 
 type Placed = Prepared & { position: number };
 
@@ -18,32 +20,39 @@ export interface EmbeddedBatch {
   images: Float32Array[];
   /** By judge. */
   judged: Column[][];
+  /** Pictures among them that were not embedded again. */
+  repeats: number;
 }
 
 /** Throws `CancelledError`, and what the towers and the judges throw. */
 export async function embedBatch(
   items: readonly Placed[],
   { models, judges = [], signal }: ScoreShardOptions,
+  { images }: Pick<Earlier, 'images'>,
 ): Promise<EmbeddedBatch> {
   const check = (): void => {
     if (signal?.aborted) throw new CancelledError();
   };
   const ready = readyOf(items);
-  const batch: EmbeddedBatch = { items, images: [], judged: [] };
+  const batch: EmbeddedBatch = { items, images: [], judged: [], repeats: 0 };
   check();
   if (ready.length === 0) return batch;
-  for (const [m, { clip }] of models.entries()) {
-    const pictures = ready.map((sample) => sample.pictures[m]);
-    batch.images.push(await clip.embedPictures(pictures, signal));
+  // For all models before anything is waited for: another batch may be under way.
+  const claims = models.map((_, m) => images[m].claim(ready.map(({ same }) => same)));
+  batch.images = await fillAll(claims, async (fresh, m) => {
     check();
-  }
+    const pictures = fresh.map((i) => ready[i].pictures![m]);
+    return models[m].clip.embedPictures(pictures, signal);
+  });
+  check();
   for (const [j, judge] of judges.entries()) {
     batch.judged.push(await judge.judge(ready.map(({ looks }) => looks[j])));
     check();
   }
   // Nobody asks for them again, and the rows stay until the window closes.
+  batch.repeats = ready.filter(({ pictures }) => pictures === undefined).length;
   for (const sample of ready) {
-    sample.pictures = [];
+    sample.pictures = undefined;
     sample.looks = [];
   }
   return batch;
@@ -52,13 +61,15 @@ export async function embedBatch(
 /** Samples in the shard's order whose captions are embedded together. */
 export class Window {
   readonly #options: ScoreShardOptions;
+  readonly #texts: readonly EmbedOnce[];
   readonly #images: Float32Array[][];
   readonly #tokens: Int32Array[][];
   readonly #batch: ScoredBatch;
 
-  constructor(options: ScoreShardOptions) {
+  constructor(options: ScoreShardOptions, { texts }: Pick<Earlier, 'texts'>) {
     const { models, judges = [] } = options;
     this.#options = options;
+    this.#texts = texts;
     this.#images = models.map(() => []);
     this.#tokens = models.map(() => []);
     this.#batch = {
@@ -66,6 +77,7 @@ export class Window {
       clips: [],
       judged: judges.map(() => []),
       skipped: [],
+      repeats: { pictures: 0, captions: 0 },
       passedOver: 0,
       captionsTruncated: Object.fromEntries(models.map(({ slug }) => [slug, 0])),
     };
@@ -81,15 +93,16 @@ export class Window {
     return this.#batch.skipped.length;
   }
 
-  add({ items, images, judged }: EmbeddedBatch): void {
+  add({ items, images, judged, repeats }: EmbeddedBatch): void {
     const { models, onSample } = this.#options;
     const { rows, skipped, captionsTruncated } = this.#batch;
     for (const item of items) {
       if ('ready' in item) rows.push(item.ready.row);
       else if ('skip' in item) skipped.push(item.skip);
       else this.#batch.passedOver++;
-      onSample?.('ready' in item ? 'scored' : 'skip' in item ? 'skipped' : 'passed_over', item.position);
+      onSample?.(outcomeOf(item), item.position);
     }
+    this.#batch.repeats.pictures += repeats;
     for (const [j, columns] of judged.entries()) this.#batch.judged[j].push(columns);
     for (const [m, data] of images.entries()) {
       this.#images[m].push(data);
@@ -117,24 +130,32 @@ export class Window {
   /** Embeds the captions. Throws `CancelledError`, and what the towers throw. */
   async close(): Promise<ScoredBatch> {
     const { models, signal } = this.#options;
-    for (const [m, model] of models.entries()) {
+    // For all models before anything is waited for: the next window may close meanwhile.
+    const claims = models.map((_, m) => this.#texts[m].claim(this.#tokens[m].map((ids) => ids.join())));
+    // Models that tokenise alike meet the same repeats: those of the first stand for all.
+    this.#batch.repeats.captions = claims.length === 0 ? 0 : this.size - claims[0].fresh.length;
+    const texts = await fillAll(claims, async (fresh, m) => {
       if (signal?.aborted) throw new CancelledError();
-      this.#batch.clips.push(await this.#columns(model, concat(this.#images[m]), this.#tokens[m]));
+      const tokens = fresh.map((i) => this.#tokens[m][i]);
+      return models[m].clip.embedTexts(tokens, signal);
+    });
+    for (const [m, model] of models.entries()) {
+      this.#batch.clips.push(this.#columns(model, concat(this.#images[m]), texts[m]));
     }
     return this.#batch;
   }
 
-  async #columns(
-    { slug, clip }: ScoreModel,
-    image: Float32Array,
-    tokens: Int32Array[],
-  ): Promise<ClipColumns> {
-    const { embeddings, signal } = this.#options;
+  #columns({ slug, clip }: ScoreModel, image: Float32Array, text: Float32Array): ClipColumns {
     const { dim } = clip;
-    const text = tokens.length === 0 ? new Float32Array(0) : await clip.embedTexts(tokens, signal);
-    const scores = Float32Array.from({ length: tokens.length }, (_, i) => cosine(image, i, text, i, dim));
-    return { slug, dim, scores, ...(embeddings ? { image, text } : {}) };
+    const scores = Float32Array.from({ length: this.size }, (_, i) => cosine(image, i, text, i, dim));
+    return { slug, dim, scores, ...(this.#options.embeddings ? { image, text } : {}) };
   }
+}
+
+function outcomeOf(item: Placed): SampleOutcome {
+  if ('ready' in item) return 'scored';
+  if ('passedOver' in item) return 'passed_over';
+  return item.skip.filter === undefined ? 'skipped' : 'filtered';
 }
 
 function readyOf(items: readonly Placed[]): Scorable[] {

@@ -14,7 +14,13 @@ const NEVER: ReadonlySet<FindingCode> = new Set([
   'rows_differ',
 ]);
 /** What of the pool is not there: a threshold can do with the rest, a fraction cannot. */
-const PARTIAL: ReadonlySet<FindingCode> = new Set(['failed_shards', 'missing_parts', 'not_scored', 'pilot']);
+const PARTIAL: ReadonlySet<FindingCode> = new Set([
+  'failed_shards',
+  'filtered',
+  'missing_parts',
+  'not_scored',
+  'pilot',
+]);
 
 /**
  * Refuses folders that these filters cannot be applied to. Throws `MetadataError` with the first reason, and says how
