@@ -1,6 +1,6 @@
 /** An app on a port of this machine, and how it stops without losing a request. */
 import type { Server } from 'node:http';
-import type { AddressInfo } from 'node:net';
+import type { AddressInfo, Socket } from 'node:net';
 import { createAdaptorServer } from '@hono/node-server';
 import { messageOf, UsageError } from '../../src/errors.ts';
 
@@ -19,6 +19,8 @@ type Fetch = (request: Request, env: unknown) => Response | Promise<Response>;
 
 /** Bytes of headers: keys and ids are short. */
 const MAX_HEADERS = 16 * 1024;
+/** A connection made just before the end has this long to say what it wants. */
+const SILENT_MS = 1000;
 
 /** Throws `UsageError` where the address is taken or is none. */
 export async function listen(
@@ -27,6 +29,8 @@ export async function listen(
 ): Promise<Listening> {
   let stopping = false;
   let open = 0;
+  /** Connections by the requests on them that are not answered yet. */
+  const connections = new Map<Socket, number>();
   const server = createAdaptorServer({
     fetch,
     hostname: host,
@@ -34,10 +38,17 @@ export async function listen(
   }) as Server;
   // A shard's upload may take hours; requests of other routes bound their bodies themselves.
   server.requestTimeout = 0;
-  server.prependListener('request', (_, response) => {
+  server.on('connection', (socket) => {
+    connections.set(socket, 0);
+    socket.once('close', () => connections.delete(socket));
+  });
+  server.prependListener('request', ({ socket }, response) => {
     open++;
+    connections.set(socket, (connections.get(socket) ?? 0) + 1);
     response.once('close', () => {
       open--;
+      const left = (connections.get(socket) ?? 1) - 1;
+      if (connections.has(socket)) connections.set(socket, left);
     });
     if (stopping) response.setHeader('connection', 'close');
   });
@@ -60,6 +71,10 @@ export async function listen(
       stopping = true;
       await new Promise((resolve) => setTimeout(resolve, lingerMs));
       const closed = new Promise<void>((resolve) => server.close(() => resolve()));
+      // A connection on which nothing was asked yet is no idle one to Node, and would be waited for.
+      const silent = setTimeout(() => {
+        for (const [socket, requests] of connections) if (requests === 0) socket.destroy();
+      }, SILENT_MS);
       let cut = 0;
       const timer = setTimeout(() => {
         cut = open;
@@ -67,6 +82,7 @@ export async function listen(
       }, graceMs);
       await closed;
       clearTimeout(timer);
+      clearTimeout(silent);
       return cut;
     },
   };

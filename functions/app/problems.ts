@@ -2,6 +2,7 @@
 import { HTTPException } from 'hono/http-exception';
 import type { ContentfulStatusCode } from 'hono/utils/http-status';
 import {
+  BusyError,
   CancelledError,
   DownloadError,
   isShardsieveError,
@@ -83,6 +84,10 @@ export function problemOf(error: unknown): Problem {
   if (error instanceof Problem) return error;
   if (error instanceof SampleError) return new Problem(kindOfSample(error), error.message, { cause: error });
   if (error instanceof UsageError) return new Problem('invalid', error.message, { cause: error });
+  if (error instanceof BusyError) {
+    const { message, retryAfter } = error;
+    return new Problem('unavailable', message, { retryAfter, cause: error });
+  }
   if (error instanceof CancelledError) {
     return new Problem('unavailable', 'the server stopped before the answer was ready', {
       retryAfter: 1,
