@@ -4,7 +4,7 @@ import { hidden, previewOf } from './preview.js';
 
 /** @typedef {import('./page.js').Item} Item */
 
-/** Cosines of CLIP models lie mostly between these; a bar shows where in between. */
+/** Cosines of CLIP models lie mostly between these; a bar shows where in between. Where one lies above, bars go to 1. */
 const LOW = -0.1;
 const HIGH = 0.5;
 
@@ -43,7 +43,7 @@ export function card(item, captions) {
     text.append(element('p', { textContent: captions.length === 0 ? '' : 'scoring…' }));
   } else {
     text.append(
-      element('ul', { className: 'scores' }, byScore(captions, scored.scores).map(bar)),
+      element('ul', { className: 'scores' }, bars(captions, scored.scores)),
       element('ul', { className: 'tags' }, tagsOf(scored)),
       element('p', {
         className: 'about',
@@ -54,21 +54,22 @@ export function card(item, captions) {
   return element('article', { className: 'card' }, [preview, text]);
 }
 
-/** @param {string[]} captions @param {number[]} scores */
-function byScore(captions, scores) {
-  return captions.map((caption, i) => ({ caption, score: scores[i] })).sort((a, b) => b.score - a.score);
-}
-
-/** @param {{ caption: string, score: number }} line */
-function bar({ caption, score }) {
-  return element('li', {}, [
-    element('div', { className: 'line' }, [
-      element('span', { textContent: caption }),
-      element('span', { className: 'number', textContent: digits(score) }),
-    ]),
-    // The number stands beside it; a reader of screens need not hear it twice.
-    Object.assign(element('meter', { min: LOW, max: HIGH, value: score }), { ariaHidden: 'true' }),
-  ]);
+/** Best first. @param {string[]} captions @param {number[]} scores */
+function bars(captions, scores) {
+  const high = Math.max(...scores) > HIGH ? 1 : HIGH;
+  return captions
+    .map((caption, i) => ({ caption, score: scores[i] }))
+    .sort((a, b) => b.score - a.score)
+    .map(({ caption, score }) =>
+      element('li', {}, [
+        element('div', { className: 'line' }, [
+          element('span', { textContent: caption }),
+          element('span', { className: 'number', textContent: digits(score) }),
+        ]),
+        // The number stands beside it; a reader of screens need not hear it twice.
+        element('meter', { min: LOW, max: high, value: score, ariaHidden: 'true' }),
+      ]),
+    );
 }
 
 /** @param {import('./api.js').Scored} scored */
