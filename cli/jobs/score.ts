@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import { UsageError } from '../../src/errors.ts';
 import type { Fit } from '../../src/image/types.ts';
 import type { OnEvent } from '../../src/run/events.ts';
-import { fingerprint } from '../../src/run/fingerprint.ts';
+import { rowsEntry } from '../../src/run/fingerprint.ts';
 import { failuresAllowed, type MaxFailed } from '../../src/run/outcome.ts';
 import { refuseUnrefined } from '../../src/run/refine-plan.ts';
 import { scoreShards as runScore } from '../../src/run/score-job.ts';
@@ -94,7 +94,7 @@ export async function scoreShards(options: ScoreOptions): Promise<ScoreTotals> {
     gunzip: gunzipNode,
     fit: safety.reading.fit,
     pair: rows,
-    rows: { ...rows, fingerprint: fingerprint({ kind: 'rows', version: 1, ...rows }) },
+    rows: rowsEntry(rows),
     embeddings: options.embeddings ?? true,
     pilot: {
       limit,

@@ -1,5 +1,6 @@
 import { sha256 } from '@noble/hashes/sha2.js';
 import { bytesToHex, utf8ToBytes } from '@noble/hashes/utils.js';
+import type { RunEntry } from '../metadata/run.ts';
 
 /** JSON with sorted names and no spaces, so that equal settings give equal bytes. */
 export function canonicalJson(value: unknown): string {
@@ -17,4 +18,9 @@ export function canonicalJson(value: unknown): string {
 /** The first 32 hex digits of SHA-256 over the canonical JSON: what two runs must share to be mixed. */
 export function fingerprint(settings: unknown): string {
   return bytesToHex(sha256(utf8ToBytes(canonicalJson(settings)))).slice(0, 32);
+}
+
+/** What decides a folder's rows, as `run.json` says it: the same on every platform. */
+export function rowsEntry(rows: { caption: string; uid: string; carry: string[] }): RunEntry {
+  return { ...rows, fingerprint: fingerprint({ kind: 'rows', version: 1, ...rows }) };
 }
