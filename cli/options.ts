@@ -99,6 +99,11 @@ export const SHARED = {
     new Option('--fit <fit>', 'open_clip: pixels as open_clip sees them; visual: rotated by EXIF, on white')
       .choices(['open_clip', 'visual'])
       .default('open_clip'),
+  fastDecode: () =>
+    new Option(
+      '--fast-decode',
+      'decode large JPEGs at a half, a quarter or an eighth: quicker, scores move a little (docs/fidelity-images.md)',
+    ),
   limit: () => new Option('--limit <n>', 'pilot: stop after this many samples').argParser(positiveInteger),
   sample: () =>
     new Option('--sample <p>', 'pilot: score a random share of the samples, the same on every run').argParser(

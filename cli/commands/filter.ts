@@ -121,7 +121,8 @@ function recipeOf(
 ): Recipe {
   const paths = filterPaths(flags.out);
   const { model, slug, caption, uid, carry, embeddings, safety, fit, limit, sample, verifyInput } = flags;
-  const { precision, device, calibrate, refine, names, shardSize, shardBytes, shardFormat } = flags;
+  const { fastDecode, precision, device, calibrate, refine, names, shardSize, shardBytes, shardFormat } =
+    flags;
   return {
     shards,
     models: (model ?? [DEFAULT_ALIAS]).map((name, i) => (slug?.[i] ? { model: name, slug: slug[i] } : name)),
@@ -132,6 +133,7 @@ function recipeOf(
       embeddings,
       safety,
       fit,
+      fast_decode: fastDecode,
       limit,
       sample,
       verify_input: verifyInput,

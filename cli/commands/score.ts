@@ -26,6 +26,7 @@ export interface ScoreFlags extends CommonFlags {
   embeddings: boolean;
   safety?: string[];
   fit: 'open_clip' | 'visual';
+  fastDecode?: boolean;
   limit?: number;
   sample?: number;
   threads?: number;
@@ -51,6 +52,7 @@ export function addScoreOptions(command: Command): Command {
     SHARED.noEmbeddings(),
     SHARED.safety(),
     SHARED.fit(),
+    SHARED.fastDecode(),
     SHARED.limit(),
     SHARED.sample(),
     SHARED.threads(),
@@ -73,7 +75,17 @@ export function addScoreOptions(command: Command): Command {
 export function scoreOptionsOf(flags: ScoreFlags) {
   const { model, slug, name, caption, uid, carry, embeddings, fit, limit, sample, threads, verifyInput } =
     flags;
-  const { safety, precision, device, calibrate, allowTruncated, shardIndex, retryFailed, maxFailed } = flags;
+  const {
+    fastDecode,
+    safety,
+    precision,
+    device,
+    calibrate,
+    allowTruncated,
+    shardIndex,
+    retryFailed,
+    maxFailed,
+  } = flags;
   return {
     models: model,
     slugs: slug,
@@ -84,6 +96,7 @@ export function scoreOptionsOf(flags: ScoreFlags) {
     embeddings,
     safety,
     fit,
+    fastDecode,
     limit,
     sample,
     threads,

@@ -6,6 +6,7 @@
 import sharp from 'sharp';
 import { CancelledError, messageOf, SampleError } from '../../src/errors.ts';
 import { cmykToRgb, toRgb } from '../../src/image/colour.ts';
+import { reducedSize } from '../../src/image/fast-decode.ts';
 import { decodeGif } from '../../src/image/gif-pixels.ts';
 import { checkJpegTail } from '../../src/image/jpeg-tail.ts';
 import { decodePng } from '../../src/image/png-pixels.ts';
@@ -31,17 +32,24 @@ function settle(): void {
   useQuickResize();
 }
 
+export interface DecoderOptions {
+  /** Large JPEGs are decoded reduced, with at least this many pixels on the shorter side; see `fast-decode.ts`. */
+  fastDecode?: number;
+}
+
 /** A decoder for Node. Safe to call for many pictures at once. */
-export function createDecoder(): ImageDecoder {
+export function createDecoder({ fastDecode }: DecoderOptions = {}): ImageDecoder {
   settle();
+  const reduced = fastDecode === undefined ? '' : `, large JPEGs reduced to ${fastDecode} px and more`;
   return {
-    name: `sharp ${sharp.versions['sharp'] ?? '?'} (vips ${sharp.versions.vips})`,
+    name: `sharp ${sharp.versions['sharp'] ?? '?'} (vips ${sharp.versions.vips})${reduced}`,
     async decode(bytes: Uint8Array, header: ImageHeader, options: DecodeOptions = {}): Promise<Pixels> {
       const visual = options.fit === 'visual';
       if (options.signal?.aborted) throw new CancelledError();
+      const size = fastDecode === undefined ? undefined : reducedSize(header, fastDecode);
       let raw: RawPixels;
       try {
-        raw = await decodeRaw(bytes, header, visual);
+        raw = await decodeRaw(bytes, header, visual, size);
       } catch (error) {
         if (error instanceof SampleError) throw error;
         throw new SampleError(
@@ -52,7 +60,7 @@ export function createDecoder(): ImageDecoder {
           },
         );
       }
-      checkSize(raw, header);
+      checkSize(raw, size ?? header);
       return visual
         ? toVisual(raw, header.orientation)
         : { width: raw.width, height: raw.height, data: raw.data };
@@ -60,10 +68,13 @@ export function createDecoder(): ImageDecoder {
   };
 }
 
+type Size = Pick<ImageHeader, 'width' | 'height'>;
+
 function decodeRaw(
   bytes: Uint8Array,
   header: ImageHeader,
   wantAlpha: boolean,
+  size: Size | undefined,
 ): Promise<RawPixels> | RawPixels {
   switch (header.format) {
     case 'png':
@@ -71,7 +82,7 @@ function decodeRaw(
     case 'gif':
       return decodeGif(bytes, header, wantAlpha);
     case 'jpeg':
-      return decodeJpeg(bytes, header);
+      return decodeJpeg(bytes, header, size);
     case 'webp':
       return decodeWebp(bytes, header);
   }
@@ -102,10 +113,12 @@ function checkScans(bytes: Uint8Array, header: JpegHeader): void {
   );
 }
 
-async function decodeJpeg(bytes: Uint8Array, header: JpegHeader): Promise<RawPixels> {
+async function decodeJpeg(bytes: Uint8Array, header: JpegHeader, size: Size | undefined): Promise<RawPixels> {
   checkJpegTail(bytes, header);
   checkScans(bytes, header);
   const image = sharp(bytes, SHARP_OPTIONS);
+  // Reduced in libjpeg's transform as far as that goes, the rest by libvips.
+  if (size) image.resize({ ...size, fit: 'fill', kernel: 'lanczos3' });
   // Only so does sharp leave the four inks as they are.
   if (header.components === 4) image.pipelineColourspace('cmyk').toColourspace('cmyk');
   const { data, info } = await image.raw().toBuffer({ resolveWithObject: true });
@@ -121,10 +134,10 @@ async function decodeWebp(bytes: Uint8Array, header: WebpHeader): Promise<RawPix
   return placeFrame(toRgb(data, info.width, info.height, info.channels), header);
 }
 
-function checkSize(raw: RawPixels, header: ImageHeader): void {
-  if (raw.width === header.width && raw.height === header.height) return;
+function checkSize(raw: RawPixels, wanted: Size): void {
+  if (raw.width === wanted.width && raw.height === wanted.height) return;
   throw new SampleError(
     'undecodable_image',
-    `the picture decodes to ${raw.width}×${raw.height}, its header says ${header.width}×${header.height}`,
+    `the picture decodes to ${raw.width}×${raw.height}, by its header it is ${wanted.width}×${wanted.height}`,
   );
 }

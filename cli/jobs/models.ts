@@ -1,12 +1,17 @@
 /** From MODEL arguments to what a run wants: each model known by its hash before anything is loaded. */
 import { readFile } from 'node:fs/promises';
-import { parseClipConfig } from '../../src/clip/config.ts';
+import { type ClipConfig, parseClipConfig } from '../../src/clip/config.ts';
 import { embedderOf } from '../../src/clip/embedder.ts';
 import { TOWERS_VERSION } from '../../src/clip/model.ts';
 import type { Precision, QuantisedPrecision } from '../../src/clip/precision.ts';
 import { createTokenizer } from '../../src/clip/tokenizer/tokenizer.ts';
 import { ModelError, UsageError } from '../../src/errors.ts';
-import { parsePreprocess, preprocessFingerprint } from '../../src/image/preprocess-config.ts';
+import { fastDecodeSide } from '../../src/image/fast-decode.ts';
+import {
+  type PreprocessConfig,
+  parsePreprocess,
+  preprocessFingerprint,
+} from '../../src/image/preprocess-config.ts';
 import type { Fit } from '../../src/image/types.ts';
 import type { Json } from '../../src/metadata/table.ts';
 import { canonicalJson, fingerprint } from '../../src/run/fingerprint.ts';
@@ -29,6 +34,8 @@ export interface ModelChoice {
   /** Names of the models in columns, in their order; shorter or absent: derived. */
   slugs?: readonly string[];
   fit?: Fit;
+  /** Decode large JPEGs reduced: quicker, with other pixels. Default false. */
+  fastDecode?: boolean;
   /** Threads of one run of a tower. */
   threads?: number;
   /** What the towers compute in: `fp32` (default), `int8`, `int8-accurate`, and `fp16` on GPUs. */
@@ -53,9 +60,14 @@ export async function wantModels(choice: ModelChoice, options: ResolveOptions = 
       hint: 'Give one --slug a --model',
     });
   }
+  const models: Described[] = [];
+  for (const spec of specs) models.push(await describe(await resolveModel(spec, options)));
+  const fastDecode = choice.fastDecode
+    ? fastDecodeSide(models.map(({ preprocess }) => preprocess))
+    : undefined;
   const wanted: WantedModel[] = [];
-  for (const [i, spec] of specs.entries()) {
-    const resolved = await resolveModel(spec, options);
+  for (const [i, model] of models.entries()) {
+    const { resolved } = model;
     const slug = choice.slugs?.[i] ?? `${resolved.slug}${SLUG_ENDINGS[precision]}`;
     if (!/^[a-z0-9_]+$/.test(slug)) {
       throw new UsageError(`${JSON.stringify(slug)} cannot name a column`, {
@@ -67,18 +79,20 @@ export async function wantModels(choice: ModelChoice, options: ResolveOptions = 
         hint: 'Name them apart with --slug',
       });
     }
-    wanted.push(await want(resolved, slug, { ...choice, precision, devices }, options));
+    wanted.push(await want(model, slug, { ...choice, precision, devices, fastDecode }, options));
   }
   return wanted;
 }
 
-async function want(
-  resolved: ResolvedModel,
-  slug: string,
-  choice: ModelChoice & { precision: Precision; devices: readonly Device[] },
-  options: ResolveOptions,
-): Promise<WantedModel> {
-  const { configPath, weightsPath, configJson } = resolved;
+/** A model and what its config says. */
+interface Described {
+  resolved: ResolvedModel;
+  config: ClipConfig;
+  preprocess: PreprocessConfig;
+}
+
+async function describe(resolved: ResolvedModel): Promise<Described> {
+  const { configPath, configJson } = resolved;
   const config = parseClipConfig(await readFile(configPath, 'utf8'), configPath);
   const preprocess = parsePreprocess(configJson['preprocess_cfg'], config.vision.imageSize);
   const side = config.vision.imageSize;
@@ -90,12 +104,26 @@ async function want(
       },
     );
   }
-  const { precision, devices, threads, fit = 'open_clip' } = choice;
+  return { resolved, config, preprocess };
+}
+
+async function want(
+  { resolved, config, preprocess }: Described,
+  slug: string,
+  choice: Omit<ModelChoice, 'fastDecode'> & {
+    precision: Precision;
+    devices: readonly Device[];
+    fastDecode: number | undefined;
+  },
+  options: ResolveOptions,
+): Promise<WantedModel> {
+  const { configPath, weightsPath, configJson } = resolved;
+  const { precision, devices, threads, fit = 'open_clip', fastDecode } = choice;
   const [device] = devices;
   const made = {
     weights_sha256: await sha256File(weightsPath),
     model_cfg: fingerprint(configJson['model_cfg']),
-    preprocess_fingerprint: preprocessFingerprint(preprocess, choice.fit),
+    preprocess_fingerprint: preprocessFingerprint(preprocess, choice.fit, fastDecode),
   };
   const tokenizer = async () =>
     createTokenizer(await loadMerges(), { contextLength: config.text.contextLength });
@@ -104,7 +132,12 @@ async function want(
     const pairs = await calibrationPairs(choice.calibrate, options.signal);
     const file = await quantisedCheckpoint(
       {
-        from: { ...made, calibration: pairs.sha256 },
+        // Its pictures are decoded in full whatever the run does.
+        from: {
+          ...made,
+          preprocess_fingerprint: preprocessFingerprint(preprocess, fit),
+          calibration: pairs.sha256,
+        },
         ...{ config, weightsPath, threads },
         input: async () => calibrationInput(pairs, { preprocess, tokenizer: await tokenizer(), fit }),
       },
@@ -126,6 +159,7 @@ async function want(
       ...(resolved.revision === undefined ? {} : { revision: resolved.revision }),
       ...decisive,
       fit,
+      ...(fastDecode === undefined ? {} : { fast_decode: fastDecode }),
       preprocess: JSON.parse(canonicalJson(preprocess)) as Json,
       fingerprint: fingerprint({ kind: 'clip', ...decisive }),
     },

@@ -44,10 +44,16 @@ export function stepsOf(options: RecipeOptions): Steps {
     const named = specs.findLastIndex(({ slug }) => slug !== undefined);
     const unnamed = specs.slice(0, named).find(({ slug }) => slug === undefined);
     if (unnamed) throw new UsageError(`models: ${unnamed.model} needs a slug, as a later one has`);
-    const { verify_input: verifyInput, device, refine, ...pairs } = recipe.score ?? {};
+    const {
+      verify_input: verifyInput,
+      fast_decode: fastDecode,
+      device,
+      refine,
+      ...pairs
+    } = recipe.score ?? {};
     steps.score = {
       ...pairs,
-      ...{ verifyInput, allowTruncated, onEvent, onDownload, signal, out },
+      ...{ verifyInput, fastDecode, allowTruncated, onEvent, onDownload, signal, out },
       ...{ part, retryFailed, maxFailed },
       ...(device === undefined ? {} : { device: [device].flat() }),
       ...(refine ? { refine: need(filters, 'filters', 'score.refine') } : {}),

@@ -2,6 +2,7 @@
 import { annotate } from '../../src/annotate/job.ts';
 import { tarPictures } from '../../src/annotate/tars.ts';
 import type { Annotator } from '../../src/annotate/types.ts';
+import { UsageError } from '../../src/errors.ts';
 import type { Folder } from '../../src/io/bytes.ts';
 import { readRun } from '../../src/metadata/run.ts';
 import type { NamedSource, WantedModel } from '../../src/run/score-job.ts';
@@ -31,7 +32,7 @@ export async function openPass(
   folder: Folder,
 ): Promise<SafetyPass> {
   const { signal, threads, fit = 'open_clip', uid = 'json', onEvent = () => {} } = options;
-  const reading = { decoder: createDecoder(), fit };
+  const reading = { decoder: createDecoder({ fastDecode: fastDecodeOf(models) }), fit };
   const download = {
     signal,
     onNote: (text: string) => onEvent({ type: 'note', text }),
@@ -57,6 +58,12 @@ export async function openPass(
     const all = [...spaces, ...others.filter(isNew)];
     annotators.push(...(await openSafety(specs, { ...download, spaces: all, reading, threads })));
   }
+  if (options.fastDecode && annotators.some((annotator) => 'pictures' in annotator)) {
+    await closeAll(annotators);
+    throw new UsageError('--fast-decode would change what hashes and classifiers of pictures see', {
+      hint: 'Leave it out, or make those columns afterwards: shardsieve annotate',
+    });
+  }
   return {
     annotators,
     reading,
@@ -77,4 +84,10 @@ export async function openPass(
     },
     close: () => closeAll(annotators),
   };
+}
+
+/** The side that pictures keep; the same in every entry of a run. */
+function fastDecodeOf(models: readonly WantedModel[]): number | undefined {
+  const side = models[0]?.entry['fast_decode'];
+  return typeof side === 'number' ? side : undefined;
 }

@@ -60,10 +60,14 @@ export function parsePreprocess(raw: unknown, imageSize?: number | [number, numb
 }
 
 /**
- * 16 hex digits over everything that decides the model's input: config, `fit`, and the version of this code.
- * Two runs with one fingerprint give the same input for the same file.
+ * 16 hex digits over everything that decides the model's input: config, `fit`, the version of this code, and the side
+ * that `--fast-decode` keeps where it is in use. Two runs with one fingerprint give the same input for the same file.
  */
-export function preprocessFingerprint(config: PreprocessConfig, fit: Fit = 'open_clip'): string {
+export function preprocessFingerprint(
+  config: PreprocessConfig,
+  fit: Fit = 'open_clip',
+  fastDecode?: number,
+): string {
   const { width, height, mean, std, interpolation, resizeMode, fillColor } = config;
   const canonical = {
     version: PIXELS_VERSION,
@@ -75,6 +79,7 @@ export function preprocessFingerprint(config: PreprocessConfig, fit: Fit = 'open
     interpolation,
     resizeMode,
     fillColor,
+    fastDecode,
   };
   return bytesToHex(sha256(utf8ToBytes(JSON.stringify(canonical)))).slice(0, 16);
 }

@@ -29,6 +29,7 @@ const score = z
     embeddings: z.boolean().optional().describe('write the npz of embeddings; default true'),
     safety,
     fit: z.enum(['open_clip', 'visual']).optional(),
+    fast_decode: z.boolean().optional().describe('decode large JPEGs reduced: quicker, other pixels'),
     limit: positive.optional().describe('a pilot: stop after so many samples'),
     sample: z.number().gt(0).max(1).optional().describe('a pilot: score this share of the samples'),
     verify_input: z.boolean().optional(),
