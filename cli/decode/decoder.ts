@@ -61,9 +61,14 @@ export function createDecoder({ fastDecode }: DecoderOptions = {}): ImageDecoder
         );
       }
       checkSize(raw, size ?? header);
-      return visual
-        ? toVisual(raw, header.orientation)
-        : { width: raw.width, height: raw.height, data: raw.data };
+      const { width, height, data } = visual ? toVisual(raw, header.orientation) : raw;
+      if (!size) return { width, height, data };
+      // The four orientations that lie on their side.
+      const isTurned = visual && (header.orientation ?? 1) >= 5;
+      const original = isTurned
+        ? { width: header.height, height: header.width }
+        : { width: header.width, height: header.height };
+      return { width, height, data, original };
     },
   };
 }

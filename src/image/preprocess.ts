@@ -81,7 +81,8 @@ export function geometry(width: number, height: number, config: PreprocessConfig
  * float.
  */
 export function preprocessBytes(pixels: Pixels, config: PreprocessConfig): Uint8Array {
-  const g = geometry(pixels.width, pixels.height, config);
+  const { width, height } = pixels.original ?? pixels;
+  const g = geometry(width, height, config);
   // open_clip builds ResizeKeepRatio for non-square targets without its interpolation, so bicubic it is.
   const keepsDefault = config.resizeMode === 'shortest' && config.width !== config.height;
   const filter = keepsDefault ? 'bicubic' : config.interpolation;

@@ -22,6 +22,8 @@ export interface Pixels {
   width: number;
   height: number;
   data: Uint8Array;
+  /** The picture's own size where it was decoded reduced: where a crop lies is decided by it. */
+  original?: { width: number; height: number };
 }
 
 /** A decoder's result before `visual` has been applied; `alpha` is `height * width` bytes, absent if opaque. */
