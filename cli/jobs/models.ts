@@ -34,8 +34,8 @@ export interface ModelChoice {
   /** Names of the models in columns, in their order; shorter or absent: derived. */
   slugs?: readonly string[];
   fit?: Fit;
-  /** Decode large JPEGs reduced: quicker, with other pixels. Default false. */
-  fastDecode?: boolean;
+  /** Decode large JPEGs reduced: quicker, with other pixels. A number is the shorter side to keep. Default false. */
+  fastDecode?: boolean | number;
   /** Threads of one run of a tower. */
   threads?: number;
   /** What the towers compute in: `fp32` (default), `int8`, `int8-accurate`, and `fp16` on GPUs. */
@@ -62,9 +62,10 @@ export async function wantModels(choice: ModelChoice, options: ResolveOptions = 
   }
   const models: Described[] = [];
   for (const spec of specs) models.push(await describe(await resolveModel(spec, options)));
-  const fastDecode = choice.fastDecode
-    ? fastDecodeSide(models.map(({ preprocess }) => preprocess))
-    : undefined;
+  const fastDecode =
+    choice.fastDecode === true
+      ? fastDecodeSide(models.map(({ preprocess }) => preprocess))
+      : choice.fastDecode || undefined;
   const wanted: WantedModel[] = [];
   for (const [i, model] of models.entries()) {
     const { resolved } = model;
@@ -82,6 +83,12 @@ export async function wantModels(choice: ModelChoice, options: ResolveOptions = 
     wanted.push(await want(model, slug, { ...choice, precision, devices, fastDecode }, options));
   }
   return wanted;
+}
+
+/** The side that `fastDecode` keeps in a run with this model; every model of a run has the same. */
+export function fastDecodeOf(model: WantedModel | undefined): number | undefined {
+  const side = model?.entry['fast_decode'];
+  return typeof side === 'number' ? side : undefined;
 }
 
 /** A model and what its config says. */

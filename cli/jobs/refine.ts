@@ -23,7 +23,7 @@ import { gunzipNode } from '../io/gunzip.ts';
 import { sha256Hasher } from '../io/hash.ts';
 import type { ResolveOptions } from '../models/resolve.ts';
 import { parseSafety, type SafetySpec } from '../safety/specs.ts';
-import { wantModels } from './models.ts';
+import { fastDecodeOf, wantModels } from './models.ts';
 import type { ScoreOptions } from './score.ts';
 import { openSelection, type SelectOptions } from './select.ts';
 import { openPart } from './shards.ts';
@@ -73,8 +73,9 @@ export async function refiningOf(
   for (const bounds of boundsOf(parseFilters(options.refine), slugs)) {
     const place = slugs.indexOf(bounds.slug);
     const { fit, threads } = options;
+    const fastDecode = fastDecodeOf(models[place]);
     const [fine] = await wantModels(
-      { models: options.models?.slice(place, place + 1), slugs: [bounds.slug], fit, threads },
+      { models: options.models?.slice(place, place + 1), slugs: [bounds.slug], fit, fastDecode, threads },
       resolving,
     );
     refining.push({ ...bounds, coarse: models[place], fine });
@@ -120,7 +121,12 @@ export async function refineScores({ score, select = {} }: RefineOptions): Promi
     try {
       const report = await runRefine({
         ...{ folder, sources, slug: one.slug, fine: one.fine, pool: opened.pool },
-        ...{ decoder: createDecoder(), gunzip: gunzipNode, fit, pair: { caption, uid, carry: [...carry] } },
+        ...{
+          decoder: createDecoder({ fastDecode: fastDecodeOf(one.fine) }),
+          gunzip: gunzipNode,
+          fit,
+          pair: { caption, uid, carry: [...carry] },
+        },
         ...{ hasher: sha256Hasher, onEvent, signal },
         thresholds: (scores) => thresholdsOf(one, filters, selection, scores),
       });

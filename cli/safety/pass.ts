@@ -10,7 +10,7 @@ import type { ScoreTotals } from '../../src/run/totals.ts';
 import type { PictureReading } from '../../src/score/judge.ts';
 import { createDecoder } from '../decode/decoder.ts';
 import { gunzipNode } from '../io/gunzip.ts';
-import { wantModels } from '../jobs/models.ts';
+import { fastDecodeOf, wantModels } from '../jobs/models.ts';
 import type { ScoreOptions } from '../jobs/score.ts';
 import { type EmbeddingSpace, embeddingModel } from './heads.ts';
 import { closeAll, openSafety } from './open.ts';
@@ -32,7 +32,7 @@ export async function openPass(
   folder: Folder,
 ): Promise<SafetyPass> {
   const { signal, threads, fit = 'open_clip', uid = 'json', onEvent = () => {} } = options;
-  const reading = { decoder: createDecoder({ fastDecode: fastDecodeOf(models) }), fit };
+  const reading = { decoder: createDecoder({ fastDecode: fastDecodeOf(models[0]) }), fit };
   const download = {
     signal,
     onNote: (text: string) => onEvent({ type: 'note', text }),
@@ -84,10 +84,4 @@ export async function openPass(
     },
     close: () => closeAll(annotators),
   };
-}
-
-/** The side that pictures keep; the same in every entry of a run. */
-function fastDecodeOf(models: readonly WantedModel[]): number | undefined {
-  const side = models[0]?.entry['fast_decode'];
-  return typeof side === 'number' ? side : undefined;
 }
