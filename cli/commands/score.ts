@@ -152,8 +152,10 @@ A second run does only what is missing. Finished shards are recognised before th
       let refined: RefineReport[] = [];
       try {
         totals = await scoreShards(options);
-        const goesOn = options.refine !== undefined && !tooManyFailed(totals, flags);
-        if (goesOn && totals.scored > 0) refined = await refineScores({ score: options });
+        const isWhole = totals.scored > 0 && !tooManyFailed(totals, flags);
+        if (options.refine !== undefined && isWhole) refined = await refineScores({ score: options });
+        else if (options.refine !== undefined)
+          watcher.onEvent({ type: 'note', text: 'nothing was refined, as shards failed' });
       } finally {
         watcher.close();
         if (totals !== undefined) report(totals);

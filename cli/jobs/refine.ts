@@ -4,13 +4,8 @@ import { AccountingError, UsageError } from '../../src/errors.ts';
 import type { Folder } from '../../src/io/bytes.ts';
 import { scoreColumn } from '../../src/metadata/columns.ts';
 import { type RefineReport, refineScores as runRefine } from '../../src/run/refine.ts';
-import {
-  type Bounds,
-  boundsOf,
-  recordRefined,
-  refineMarks,
-  refuseJudged,
-} from '../../src/run/refine-plan.ts';
+import { type Bounds, boundsOf, refineMarks, refuseJudged } from '../../src/run/refine-plan.ts';
+import { recordRefined } from '../../src/run/refine-record.ts';
 import type { WantedModel } from '../../src/run/score-job.ts';
 import { evaluate } from '../../src/select/evaluate.ts';
 import { parseFilters } from '../../src/select/parse.ts';

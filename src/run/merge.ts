@@ -14,6 +14,7 @@ import {
 import type { RunEntry, RunRecord } from '../metadata/run.ts';
 import { type ShardStats, sameInput } from '../metadata/stats.ts';
 import { recordPart, recordUnfinished } from './outcome.ts';
+import { recordMerged } from './refine-record.ts';
 
 export interface MergeOptions {
   /** A platform's own way to copy a file; default by reading and writing it. */
@@ -84,6 +85,10 @@ export async function mergeFolders(
     options.onShard?.(shard, isThere ? 'there' : 'merged');
   }
   await keepRecords(out, missing.length > 0 ? records : []);
+  await recordMerged(
+    out,
+    parts.map(({ run }) => run),
+  );
   await recordUnfinished(out, undefined, { failed, pending, finished: shards });
   return {
     ...{ shards: shards.length, merged, there: shards.length - merged, repeated, rows, pending, missing },

@@ -3,14 +3,11 @@ import type { RowAnnotator } from '../annotate/types.ts';
 import { MetadataError, UsageError } from '../errors.ts';
 import type { Folder } from '../io/bytes.ts';
 import { clipGroup, refinedColumn, refineGroup, scoreColumn, unrefinedColumn } from '../metadata/columns.ts';
-import { writeFile } from '../metadata/folder.ts';
-import { encodeRun, RUN_FILE, type RunEntry, readRun } from '../metadata/run.ts';
-import type { Json } from '../metadata/table.ts';
+import { type RunEntry, readRun } from '../metadata/run.ts';
 import { readsPunsafe } from '../select/guard.ts';
 import { flatten } from '../select/inspect.ts';
 import type { Filter, Params } from '../select/spec.ts';
 import { fingerprint } from './fingerprint.ts';
-import type { Refined } from './refine.ts';
 import type { WantedModel } from './score-job.ts';
 
 const VERSION = 1;
@@ -139,25 +136,4 @@ export async function refuseUnrefined(
       hint: 'Add --refine, give these scores their own --slug, or write to another --out',
     },
   );
-}
-
-/** Writes into `run.json` what refining found. */
-export async function recordRefined(folder: Folder, slug: string, found: Refined): Promise<void> {
-  const run = await readRun(folder);
-  const group = refineGroup(slug);
-  if (run?.groups?.[group] === undefined) {
-    throw new MetadataError(`no ${group} in ${RUN_FILE}`, { file: folder.label, hint: 'Run it again' });
-  }
-  const { column, thresholds, rows, refined, sample, largest, factor, band } = found;
-  const measured: Json = {
-    ...{ column, thresholds: thresholds.map(finite), rows, refined },
-    ...{ sample: { ...sample }, largest, factor, band },
-  };
-  const bytes = encodeRun({ ...run, groups: { ...run.groups, [group]: { ...run.groups[group], measured } } });
-  await writeFile(folder, RUN_FILE, bytes);
-}
-
-/** JSON has no infinity: the threshold that keeps every number is `null`. */
-function finite(threshold: number): number | null {
-  return Number.isFinite(threshold) ? threshold : null;
 }

@@ -1,12 +1,14 @@
 /**
  * What `--precision int8 --refine` costs beside int8 and fp32, and whether the subset is fp32's.
  *
- *   node tools/bench/refine.ts MODEL [SHARD…] [--pairs 4000] [--fraction 0.3] [--threshold T] [--work DIR]
+ *   node tools/bench/refine.ts MODEL [SHARD…] [--pairs 4000] [--fraction 0.3] [--threshold T]
+ *     [--work DIR [--until quantised|fp32|int8]]
  *
  * MODEL as `shardsieve score` takes it; without shards a pool of the demo's drawings is made, varied, `--pairs` of them.
  * Processor seconds of fresh processes, models' loading included, which another's load disturbs less than seconds of the
  * wall; refining is what the second command adds to a folder that is scored in int8. Quantising is done before, and not
- * counted. With `--work DIR` what was scored is kept and not scored again, and the times are those of the first run.
+ * counted. With `--work DIR` what was scored is kept and not scored again, and the times are those of the first run;
+ * `--until` ends after a step, for machines that are to be left alone in between.
  */
 import { $, argv, fs, os, path } from 'zx';
 import type { Refined } from '../../src/run/refine.ts';
@@ -41,6 +43,7 @@ async function kept<T>(name: string, make: () => Promise<T>): Promise<T> {
   if (await fs.pathExists(file)) return (await fs.readJson(file)) as T;
   const value = await make();
   await fs.writeJson(file, value);
+  if (argv['until'] === name) process.exit();
   return value;
 }
 
@@ -56,10 +59,10 @@ const score = (out: string, ...more: string[]) =>
   cost(['score', ...shards, '--model', model, '--slug', 'bench', '--out', at(out), '--json', '-q', ...more]);
 // Quantises the weights, where that was not done.
 await kept('quantised', () => score('quantised', '--precision', 'int8', '--limit', '1'));
-const fp32 = await kept('fp32-cost', () => score('fp32'));
-const int8 = await kept('int8-cost', () => score('int8', '--precision', 'int8'));
+const fp32 = await kept('fp32', () => score('fp32'));
+const int8 = await kept('int8', () => score('int8', '--precision', 'int8'));
 const name = `refined${bounds.join('')}`;
-const refine = await kept(`${name}-cost`, async () => {
+const refine = await kept(name, async () => {
   await fs.copy(at('int8'), at(name));
   return score(name, '--precision', 'int8', '--refine', ...bounds);
 });
