@@ -2,7 +2,7 @@ import { Command, Option } from 'commander';
 import { EXIT } from '../exit.ts';
 import { embedShards } from '../jobs/embed.ts';
 import { positiveInteger, SHARED } from '../options.ts';
-import { count, duration, plural } from '../ui/format.ts';
+import { count, duration, plural, rate } from '../ui/format.ts';
 import { StepProgress } from '../ui/step-progress.ts';
 import { openTerminal } from '../ui/terminal.ts';
 import type { CommonFlags, Context } from './context.ts';
@@ -60,6 +60,8 @@ Examples:
         terminal.out(`${plural(rows, 'picture')} embedded by ${model} (${slug}); ${duration(seconds)}\n`);
         for (const [reason, n] of Object.entries(skipped))
           terminal.out(`  skipped, ${reason}: ${count(n)}\n`);
+        for (const { precision, device, pictures_per_second: speed } of totals.towers)
+          terminal.out(`${precision} on ${device}; warm, ${rate(speed)} pictures/s\n`);
         terminal.out(`written to ${out}\n`);
       }
       done(EXIT.done);

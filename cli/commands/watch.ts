@@ -34,10 +34,10 @@ export function watchRun(terminal: Terminal): Watcher {
           progress?.addBytes(event.bytes);
           break;
         case 'sample':
-          progress?.addSample(event.position);
+          progress?.addSample(event.position, event.shard);
           break;
         case 'shard':
-          if (event.state !== 'reused') progress?.shardDone(event.bytes);
+          if (event.state !== 'reused') progress?.shardDone(event.bytes, event.shard);
           if (event.state === 'failed') note(`${terminal.red('failed')} ${event.shard}: ${event.message}`);
           if (event.state === 'truncated')
             note(`${terminal.red('truncated')} ${event.shard}: ${event.message}`);

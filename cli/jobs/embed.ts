@@ -2,6 +2,8 @@ import { basename, dirname } from 'node:path';
 import { writeHalves } from '../../src/embeddings/arrays.ts';
 import { MetadataError, ModelError, UsageError } from '../../src/errors.ts';
 import { toFloat16 } from '../../src/metadata/float16.ts';
+import { inLanes } from '../../src/run/lanes.ts';
+import { LoadedModels, type TowerRun } from '../../src/run/loaded-models.ts';
 import { embedPictures } from '../../src/score/pictures.ts';
 import { createDecoder } from '../decode/decoder.ts';
 import { openFolder } from '../io/folder.ts';
@@ -29,6 +31,8 @@ export interface EmbedTotals {
   dim: number;
   /** Pictures embedded. */
   rows: number;
+  /** What embedded them, and how fast when it was warm. */
+  towers: TowerRun[];
   /** Samples without a picture that can be embedded, by reason. */
   skipped: { [reason: string]: number };
   out: string;
@@ -51,28 +55,44 @@ export async function embedShards(options: EmbedOptions): Promise<EmbedTotals> {
       hint: 'Embed the shards by the pool’s own model: shardsieve embed SHARDS --model MODEL --out targets.npy',
     });
   }
-  const model = await wanted.load();
+  const lanes = wanted.devices?.length ?? 1;
+  const copies = Array.from(
+    { length: lanes },
+    (_, lane) =>
+      new LoadedModels(
+        () => {},
+        () => performance.now(),
+        lane,
+      ),
+  );
   const decoder = createDecoder();
-  const parts: Uint16Array[] = [];
+  const parts: Uint16Array[][] = sources.map(() => []);
   const skipped: { [reason: string]: number } = {};
-  const { dim } = model.clip;
+  let dim = 0;
   let rows = 0;
-  try {
-    for (const [i, { source, shard }] of sources.entries()) {
-      const onSkip = ({ reason }: { reason: string }) => {
-        skipped[reason] = (skipped[reason] ?? 0) + 1;
-      };
-      const reading = { shard, model, decoder, fit, gunzip: gunzipNode, signal, onSkip };
-      for await (const matrix of embedPictures(source, reading)) {
-        parts.push(toFloat16(matrix.data));
-        rows += matrix.rows;
-        onProgress?.({ step: `embedding, ${rows} pictures`, share: i / sources.length });
-      }
+  let begun = 0;
+  const embed = async (i: number, lane: number, stop: AbortSignal): Promise<void> => {
+    const { source, shard } = sources[i];
+    const [model] = await copies[lane].get([wanted]);
+    dim = model.clip.dim;
+    const share = begun++ / sources.length;
+    const onSkip = ({ reason }: { reason: string }) => {
+      skipped[reason] = (skipped[reason] ?? 0) + 1;
+    };
+    const reading = { shard, model, decoder, fit, gunzip: gunzipNode, signal: stop, onSkip };
+    for await (const matrix of embedPictures(source, reading)) {
+      parts[i].push(toFloat16(matrix.data));
+      rows += matrix.rows;
+      onProgress?.({ step: `embedding, ${rows} pictures`, share });
     }
+  };
+  try {
+    await inLanes(sources.keys(), lanes, embed, signal);
   } finally {
-    await model.clip.release();
+    await Promise.all(copies.map((copy) => copy.release()));
   }
   if (rows === 0) throw new MetadataError('no picture in the shards could be embedded');
-  await writeHalves(openFolder(dirname(out)), basename(out), dim, parts);
-  return { slug: wanted.slug, model: String(wanted.entry.name), dim, rows, skipped, out };
+  await writeHalves(openFolder(dirname(out)), basename(out), dim, parts.flat());
+  const towers = copies.flatMap(({ runs }) => runs);
+  return { slug: wanted.slug, model: String(wanted.entry.name), dim, rows, skipped, towers, out };
 }

@@ -1,5 +1,6 @@
 /** From MODEL arguments to what a run wants: each model known by its hash before anything is loaded. */
 import { readFile } from 'node:fs/promises';
+import { availableParallelism } from 'node:os';
 import { type ClipConfig, parseClipConfig } from '../../src/clip/config.ts';
 import { embedderOf } from '../../src/clip/embedder.ts';
 import { TOWERS_VERSION } from '../../src/clip/model.ts';
@@ -18,7 +19,7 @@ import { canonicalJson, fingerprint } from '../../src/run/fingerprint.ts';
 import type { WantedModel } from '../../src/run/score-job.ts';
 import type { ScoreModel } from '../../src/score/shard.ts';
 import { requireDevice } from '../devices/available.ts';
-import { type Device, parseDevices } from '../devices/spec.ts';
+import { type Device, nameOf, parseDevices } from '../devices/spec.ts';
 import { DEFAULT_ALIAS } from '../models/aliases.ts';
 import { calibrationInput, calibrationPairs } from '../models/calibration.ts';
 import { checkPrecision, SLUG_ENDINGS } from '../models/precision.ts';
@@ -126,7 +127,6 @@ async function want(
 ): Promise<WantedModel> {
   const { configPath, weightsPath, configJson } = resolved;
   const { precision, devices, threads, fit = 'open_clip', fastDecode } = choice;
-  const [device] = devices;
   const made = {
     weights_sha256: await sha256File(weightsPath),
     model_cfg: fingerprint(configJson['model_cfg']),
@@ -157,7 +157,7 @@ async function want(
     towers: TOWERS_VERSION,
     precision,
     ...(quantised === undefined ? {} : { quantised_sha256: quantised.sha256 }),
-    provider: device.kind,
+    provider: devices[0].kind,
   };
   return {
     slug,
@@ -170,17 +170,25 @@ async function want(
       preprocess: JSON.parse(canonicalJson(preprocess)) as Json,
       fingerprint: fingerprint({ kind: 'clip', ...decisive }),
     },
-    load: async (): Promise<ScoreModel> => ({
+    devices: devices.map(nameOf),
+    load: async (copy = 0): Promise<ScoreModel> => ({
       slug,
       preprocess,
       tokenizer: await tokenizer(),
       clip: embedderOf(
         await openClip(
           { config: configPath, weights: weightsPath, quantised, half: precision === 'fp16' },
-          { device, ...(threads === undefined ? {} : { threads }) },
+          { device: devices[copy], ...threadsOf(devices, threads) },
         ),
         preprocess,
       ),
     }),
   };
+}
+
+/** Copies of a model on the CPU share its cores. */
+function threadsOf(devices: readonly Device[], threads: number | undefined): { threads?: number } {
+  if (threads !== undefined) return { threads };
+  if (devices[0].kind !== 'cpu' || devices.length === 1) return {};
+  return { threads: Math.max(1, Math.floor(availableParallelism() / devices.length)) };
 }

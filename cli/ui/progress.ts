@@ -17,9 +17,9 @@ export class Progress {
   readonly #started = performance.now();
   #doneShards = 0;
   #samples = 0;
-  /** Bytes of the shards that are done, and of the current one behind the last sample. */
+  /** Bytes of the shards that are done, and of the current ones behind their last samples. */
   #doneBytes = 0;
-  #position = 0;
+  readonly #positions = new Map<string, number>();
   #lastDrawn: number;
   #drawn = false;
 
@@ -32,22 +32,23 @@ export class Progress {
   }
 
   addBytes(bytes: number): void {
-    this.#position += bytes;
+    this.#positions.set('', (this.#positions.get('') ?? 0) + bytes);
     this.#tick();
   }
 
-  /** `position`: bytes of the current shard behind this sample, where known. */
-  addSample(position?: number): void {
+  /** `position`: bytes of its shard behind this sample, where known; several shards may be under way. */
+  addSample(position?: number, shard = ''): void {
     this.#samples++;
-    if (position !== undefined) this.#position = position;
+    if (position !== undefined) this.#positions.set(shard, position);
     this.#tick();
   }
 
   /** `bytes`: the size of the shard's input, where known. */
-  shardDone(bytes?: number): void {
+  shardDone(bytes?: number, shard = ''): void {
     this.#doneShards++;
-    this.#doneBytes += bytes ?? this.#position;
-    this.#position = 0;
+    this.#doneBytes += bytes ?? this.#positions.get(shard) ?? this.#positions.get('') ?? 0;
+    this.#positions.delete(shard);
+    this.#positions.delete('');
     this.#tick();
   }
 
@@ -97,7 +98,8 @@ export class Progress {
 
   #share(): number | undefined {
     if (this.#totalBytes === undefined || this.#totalBytes === 0) return undefined;
-    return Math.min(1, (this.#doneBytes + this.#position) / this.#totalBytes);
+    const current = [...this.#positions.values()].reduce((sum, bytes) => sum + bytes, 0);
+    return Math.min(1, (this.#doneBytes + current) / this.#totalBytes);
   }
 
   #clear(): void {

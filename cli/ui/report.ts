@@ -10,7 +10,7 @@ import { refineSummary } from './refine-report.ts';
 /** What a run did, for machines (`--json`, one object) and for people (lines). */
 
 export function scoreSummary(totals: ScoreTotals, seconds: number) {
-  const { seen, scored, skipped, filtered, repeats, passedOver, captionsTruncated, shards } = totals;
+  const { seen, scored, skipped, filtered, repeats, passedOver, captionsTruncated, shards, towers } = totals;
   return {
     seen,
     scored,
@@ -28,6 +28,7 @@ export function scoreSummary(totals: ScoreTotals, seconds: number) {
     },
     ...(shards.failed.length > 0 ? { failures: shards.failed } : {}),
     ...(shards.truncated.length > 0 ? { truncated: shards.truncated } : {}),
+    ...(towers.length > 0 ? { towers } : {}),
     seconds: round(seconds),
   };
 }
@@ -83,6 +84,11 @@ export function scoreLines(
   if (totals.passedOver > 0) lines.push(`${count(totals.passedOver)} passed over by the pilot`);
   for (const [slug, n] of Object.entries(totals.captionsTruncated)) {
     if (n > 0) lines.push(`${plural(n, 'caption')} longer than the context of ${slug} were cut`);
+  }
+  for (const { slug, precision, device, pictures_per_second, captions_per_second } of totals.towers) {
+    lines.push(
+      `${slug}: ${precision} on ${device}; warm, ${rate(pictures_per_second)} pictures/s and ${rate(captions_per_second)} captions/s`,
+    );
   }
   const states = [`${count(shards.done.length)} scored`];
   if (shards.reused.length > 0) states.push(`${count(shards.reused.length)} already done`);

@@ -7,7 +7,7 @@ export type RunEvent =
   /** Stored bytes worked through, where no position is known. */
   | { type: 'bytes'; bytes: number }
   /** `position`: stored bytes of its shard that had been read when it was, for the time left. */
-  | { type: 'sample'; outcome: SampleOutcome; position?: number }
+  | { type: 'sample'; outcome: SampleOutcome; position?: number; shard?: string }
   /** `bytes`: the size of its input, where known. */
   | {
       type: 'shard';

@@ -48,7 +48,7 @@ export async function runShard(
         hash.update(bytes);
         return hash.digest();
       },
-      onSample: (outcome, position) => job.onEvent({ type: 'sample', outcome, position }),
+      onSample: (outcome, position) => job.onEvent({ type: 'sample', outcome, position, shard }),
       onBytes: (bytes) => {
         totals.bytesRead += bytes.byteLength;
         hash.update(bytes);

@@ -12,18 +12,22 @@ import type { ScoreModel } from '../score/shard.ts';
 import { VERSION } from '../version.ts';
 import type { PairOptions } from '../webdataset/pair.ts';
 import type { OnEvent } from './events.ts';
+import { inLanes } from './lanes.ts';
 import { LoadedModels } from './loaded-models.ts';
 import { recordPart, recordUnfinished } from './outcome.ts';
 import { runShard } from './run-shard.ts';
-import { pendingOf, planShards, sumSizes } from './score-plan.ts';
-import { addStats, emptyTotals, type ScoreTotals } from './totals.ts';
+import { type Planned, pendingOf, planShards, sumSizes } from './score-plan.ts';
+import { addStats, emptyTotals, type ScoreTotals, sortShards } from './totals.ts';
 
 /** A model that a run wants: what it is, known before anything is loaded, and how to load it. */
 export interface WantedModel {
   slug: string;
   /** For `run.json`; its `fingerprint` is that of the column group `clip:<slug>`. */
   entry: RunEntry;
-  load(): Promise<ScoreModel>;
+  /** `copy`: for which of `devices`, the first where absent. */
+  load(copy?: number): Promise<ScoreModel>;
+  /** What runs it, a name a copy: shards are spread over them. One, the provider's own, where absent. */
+  devices?: readonly string[];
 }
 
 /** A shard of a run, under the base name by which its outputs are called. */
@@ -118,28 +122,33 @@ export async function scoreShards(job: ScoreJob): Promise<ScoreTotals> {
     totals,
     pending.map(({ shard }) => shard),
   );
-  const models = new LoadedModels(job.onEvent);
+  // A pilot's limit is counted in the order of the shards.
+  const lanes = job.pilot.limit === undefined ? (job.models[0]?.devices?.length ?? 1) : 1;
+  const models = Array.from({ length: lanes }, (_, lane) => new LoadedModels(job.onEvent, job.now, lane));
   let left = job.pilot.limit ?? Number.POSITIVE_INFINITY;
   try {
-    for (const item of plan) {
-      if (job.signal?.aborted) throw new CancelledError();
+    const work = async (item: Planned, lane: number, signal: AbortSignal): Promise<void> => {
+      if (signal.aborted) throw new CancelledError();
       if (item.state === 'done') {
         addStats(totals, item.stats!);
         totals.shards.reused.push(item.shard);
         if (item.stats!.truncated) totals.shards.truncated.push(item.shard);
         left -= item.stats!.seen;
         job.onEvent({ type: 'shard', shard: item.shard, state: 'reused' });
-        continue;
+        return;
       }
       if (left <= 0 || !isPending(item) || tooManyFailed(job, totals)) {
         totals.shards.untouched.push(item.shard);
-        continue;
+        return;
       }
-      left -= await runShard(job, item, models, totals, left);
-    }
+      left -= await runShard({ ...job, signal }, item, models[lane], totals, left);
+    };
+    await inLanes(plan, lanes, work, job.signal);
   } finally {
-    await models.release();
+    await Promise.all(models.map((lane) => lane.release()));
   }
+  totals.towers = models.flatMap(({ runs }) => runs);
+  if (lanes > 1) sortShards(totals, plan);
   await recordOutcome(job, totals, totals.shards.untouched);
   if (tooManyFailed(job, totals) && totals.shards.untouched.length > 0) {
     job.onEvent({ type: 'note', text: 'stopped, as more shards failed than --max-failed allows' });

@@ -1,5 +1,6 @@
 import { AccountingError } from '../errors.ts';
 import { imbalance, type ShardStats, sumOf } from '../metadata/stats.ts';
+import type { TowerRun } from './loaded-models.ts';
 
 /** What a run of scoring did, over all its shards. */
 export interface ScoreTotals {
@@ -23,6 +24,8 @@ export interface ScoreTotals {
     /** Not reached, because a pilot ended before. */
     untouched: string[];
   };
+  /** What ran the models, where any was loaded. */
+  towers: TowerRun[];
   /** Bytes read in this run. */
   bytesRead: number;
   /** Bytes of all inputs, where all are known. */
@@ -39,6 +42,7 @@ export function emptyTotals(): ScoreTotals {
     passedOver: 0,
     captionsTruncated: {},
     shards: { done: [], reused: [], failed: [], truncated: [], untouched: [] },
+    towers: [],
     bytesRead: 0,
     bytesTotal: undefined,
   };
@@ -51,6 +55,16 @@ export function addStats(totals: ScoreTotals, stats: ShardStats): void {
   addCounts(totals.skipped, stats.skipped);
   addCounts(totals.filtered, stats.filtered ?? {});
   addCounts(totals.captionsTruncated, stats.captionsTruncated ?? {});
+}
+
+/** Names of shards in the order of the plan, whichever was done first. */
+export function sortShards({ shards }: ScoreTotals, plan: readonly { shard: string }[]): void {
+  const places = new Map(plan.map(({ shard }, i) => [shard, i]));
+  const place = (shard: string): number => places.get(shard) ?? -1;
+  for (const names of [shards.done, shards.reused, shards.truncated, shards.untouched]) {
+    names.sort((a, b) => place(a) - place(b));
+  }
+  shards.failed.sort((a, b) => place(a.shard) - place(b.shard));
 }
 
 function addCounts(into: { [name: string]: number }, from: { [name: string]: number }): void {

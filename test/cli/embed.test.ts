@@ -21,7 +21,9 @@ describe('shardsieve embed', () => {
     const out = join(root, 'targets.npy');
     const embedded = await cli(['embed', ...shards, '--model', 'demo', '--out', out]);
     expect(embedded).toMatchObject({ code: 0, stderr: '' });
-    expect(embedded.stdout).toMatch(/^40 pictures embedded by .*demo.*\nwritten to .*targets\.npy\n$/);
+    expect(embedded.stdout).toMatch(
+      /^40 pictures embedded by .*demo.*\nfp32 on cpu; warm, [\d.,]+ pictures\/s\nwritten to .*targets\.npy\n$/,
+    );
     const scored = await cli(['score', ...shards, '--model', 'demo', '--out', join(root, 'metadata')]);
     expect(scored.code).toBe(0);
     const metadata = openFolder(join(root, 'metadata'), { readOnly: true });
