@@ -28,6 +28,7 @@ const COMMANDS: { [name: string]: () => Promise<(context: Context) => Command> }
   compare: async () => (await import('./commands/compare.ts')).compareCommand,
   verify: async () => (await import('./commands/verify.ts')).verifyCommand,
   models: async () => (await import('./commands/models.ts')).modelsCommand,
+  keys: async () => (await import('./commands/keys.ts')).keysCommand,
   run: async () => (await import('./commands/run.ts')).runCommand,
   heads: async () => (await import('./commands/heads.ts')).headsCommand,
   safety: async () => (await import('./commands/safety.ts')).safetyCommand,
