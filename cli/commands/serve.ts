@@ -18,6 +18,9 @@ interface ServeFlags
   open?: boolean;
   rate?: number;
   cors?: string[];
+  allowUrl?: string[];
+  allowHttp?: boolean;
+  allowNetwork?: string[];
   wait: number;
   backlog: number;
   linger: number;
@@ -53,6 +56,19 @@ export function serveCommand({ signal, done }: Context): Command {
     .addOption(new Option('--rate <n>', 'requests a minute for each key').argParser(positiveInteger))
     .addOption(
       new Option('--cors <origin>', 'a page elsewhere that may call the API; repeatable').argParser(list),
+    )
+    .addOption(
+      new Option(
+        '--allow-url <origin>',
+        'fetch pictures that requests name from there (https://images.example); repeatable; default none',
+      ).argParser(list),
+    )
+    .option('--allow-http', 'let --allow-url name http: origins too')
+    .addOption(
+      new Option(
+        '--allow-network <cidr>',
+        'a private network in which such origins may lie; repeatable; default none',
+      ).argParser(list),
     )
     .addOption(
       new Option('--wait <ms>', 'how long a lone request waits for others to be run with')
@@ -101,6 +117,7 @@ their way are answered, then it ends. docs/api.md has the routes.`,
         keys: keysOf(flags),
         ratePerMinute: flags.rate,
         cors: flags.cors,
+        urls: urlsOf(flags),
         waitMs: flags.wait,
         backlog: flags.backlog,
         lingerMs: flags.linger,
@@ -130,6 +147,14 @@ function keysOf({ keys, open }: ServeFlags): string {
   if (keys !== undefined) return keys;
   throw new UsageError('who may use the server?', {
     hint: 'Name a file of keys with --keys, or say --open where whoever reaches it may',
+  });
+}
+
+function urlsOf({ allowUrl: origins, allowHttp: http, allowNetwork: networks }: ServeFlags) {
+  if (origins !== undefined) return { origins, http, networks };
+  if (http === undefined && networks === undefined) return undefined;
+  throw new UsageError('--allow-http and --allow-network are about origins, and none is named', {
+    hint: 'Name them with --allow-url',
   });
 }
 

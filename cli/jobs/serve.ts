@@ -10,6 +10,7 @@ import type { DownloadOptions } from '../hub/download.ts';
 import { gunzipNode } from '../io/gunzip.ts';
 import { openNsfwjs } from '../safety/nsfwjs.ts';
 import { parseSafety } from '../safety/specs.ts';
+import { type GuardOptions, guardedFetcher } from '../serve/guard.ts';
 import { listen } from '../serve/http.ts';
 import { keyFile } from '../serve/keys.ts';
 import { closeModels, openModels } from '../serve/models.ts';
@@ -29,6 +30,8 @@ export interface ServeOptions extends ModelChoice, Pick<DownloadOptions, 'signal
   ratePerMinute?: number;
   /** Origins of pages elsewhere that may call the API. */
   cors?: readonly string[];
+  /** Where pictures that requests name may be fetched from; absent: from nowhere. */
+  urls?: GuardOptions;
   limits?: Partial<Limits>;
   /** Milliseconds that a lone request waits for others to be run with. Default 2. */
   waitMs?: number;
@@ -69,6 +72,7 @@ export async function serve(options: ServeOptions): Promise<Serving> {
           }),
         );
   const limits = { ...DEFAULT_LIMITS, ...options.limits };
+  const urls = options.urls === undefined ? undefined : guardedFetcher(options.urls);
   const nsfw = specs.some(({ kind }) => kind === 'nsfwjs')
     ? await openNsfwjs({ threads: options.threads })
     : undefined;
@@ -87,6 +91,7 @@ export async function serve(options: ServeOptions): Promise<Serving> {
     keys: store,
     rateLimit: ratePerMinute === undefined ? undefined : tokenBuckets({ perMinute: ratePerMinute }),
     cors: options.cors,
+    fetchUrl: urls?.fetchUrl,
     page: pageFile,
     async ready() {
       if (stopping) throw new UsageError('the server is stopping');
@@ -102,6 +107,7 @@ export async function serve(options: ServeOptions): Promise<Serving> {
   const close = async () => {
     await closeModels(models);
     await nsfw?.release();
+    await urls?.close();
   };
   try {
     const app = createApp(service);
