@@ -23,6 +23,7 @@ import {
   toHeader,
 } from './records.ts';
 import { isFinal, type ShardContext, workOnShard } from './shard.ts';
+import type { ShardStore } from './stores.ts';
 
 /** The part of a queue's binding that is used here. */
 export interface JobQueue {
@@ -41,7 +42,12 @@ export interface Delivered {
 }
 
 export interface JobPlace {
-  shards: Bucket;
+  /** Where a prefix of shards is listed. */
+  pool: Bucket;
+  shards: ShardStore;
+  /** Origins at which shards may lie, as `shards` has them. */
+  origins: readonly string[];
+  /** Where metadata and the jobs' own objects lie. */
   bucket: Bucket;
   queue: JobQueue;
   engine: JobEngine;

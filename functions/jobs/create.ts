@@ -12,6 +12,7 @@ import { bucketFolder } from '../workers/storage.ts';
 import { type JobPlace, recordOf, shardsOf } from './consumer.ts';
 import { progressOf } from './progress.ts';
 import { encodeJson, type JobRecord, jobKey, shardsKey, statePrefix, WORK } from './records.ts';
+import { checkOrigin, isUrl } from './stores.ts';
 
 export function createJobs(place: JobPlace): Jobs {
   const { bucket, queue, engine, limits } = place;
@@ -67,12 +68,12 @@ export function createJobs(place: JobPlace): Jobs {
 
 /** Throws `UsageError` where there are none, too many, or two of one name. */
 async function shardsOfRequest(
-  { shards: bucket, limits }: JobPlace,
+  { pool, origins, limits }: JobPlace,
   request: JobRequest,
 ): Promise<JobShard[]> {
   const keys = request.shards === undefined ? [] : [...request.shards];
   if (request.prefix !== undefined) {
-    for await (const { key } of listAll(bucket, { prefix: request.prefix })) {
+    for await (const { key } of listAll(pool, { prefix: request.prefix })) {
       if (isShardName(key) && !key.startsWith(WORK)) keys.push(key);
       if (keys.length > limits.shards) break;
     }
@@ -85,7 +86,7 @@ async function shardsOfRequest(
   }
   const named = new Map<string, string>();
   return keys.map((key) => {
-    const shard = shardBaseName(key);
+    const shard = shardBaseName(isUrl(key) ? checkOrigin(key, origins).pathname : key);
     shardFiles(shard);
     // A listing by folder finds what lies behind `statePrefix` by name.
     if (statePrefix(request.out).length + shard.length > 900)

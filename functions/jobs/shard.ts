@@ -14,19 +14,19 @@ import { fingerprint } from '../../src/run/fingerprint.ts';
 import type { ScoreModel } from '../../src/score/shard.ts';
 import type { JobShard } from '../app/jobs.ts';
 import { type Bucket, deleteAll } from '../workers/bucket.ts';
-import { bucketFolder, bucketSource } from '../workers/storage.ts';
+import { bucketFolder } from '../workers/storage.ts';
 import { assemble, partKey, wantedGroups } from './assemble.ts';
 import type { JobWork } from './engine.ts';
 import { Lease, type ShardProgress } from './lease.ts';
 import { partsPrefix, stateKey } from './records.ts';
+import type { ShardStore } from './stores.ts';
 import { scoreWindow } from './window.ts';
 
 /** Counts up when parts of before cannot be gone on with. */
 const VERSION = 1;
 
 export interface ShardContext extends JobWork {
-  /** Where shards lie. */
-  shards: Bucket;
+  shards: ShardStore;
   /** Where metadata and the job's own objects lie. */
   bucket: Bucket;
   load(): Promise<ScoreModel>;
@@ -59,19 +59,18 @@ export async function workOnShard(
 ): Promise<Outcome> {
   const { bucket, record, limits, now } = context;
   const { shard } = item;
-  const object = await context.shards.head(item.key);
-  if (object === null) throw new ShardError('missing', 'there is no such object', { shard, file: item.key });
-  const input = { name: item.key, size: object.size, etag: object.etag };
+  const found = await context.shards.find(item.key);
+  if (found === undefined) throw new ShardError('missing', 'it is not there', { shard });
+  const { name, size, etag, open, isNear } = found;
+  const input = { name, size, etag };
   if (await isCommitted(context, shard, input)) {
     await tidy(bucket, record.out, shard);
     return { state: 'done' };
   }
-  const open = (offset: number) => bucketSource(context.shards, object, offset);
-  const head = await open(0).slice!(0, Math.min(2, object.size));
   const fresh: ShardProgress = {
     generation: generationOf(context, input.etag),
     input,
-    packed: looksGzipped(head),
+    packed: await isPacked(open(0)),
     ...{ piece: 0, parts: 0, keys: '', place: { offset: 0, globals: {} } },
     counts: { seen: 0, scored: 0, skipped: {}, captionsTruncated: {} },
     started: new Date(now()).toISOString(),
@@ -88,7 +87,7 @@ export async function workOnShard(
     await assemble(bucket, shard, lease, context, {
       source: open(0),
       now,
-      ...(context.sha256 === undefined ? {} : { sha256: context.sha256 }),
+      ...(context.sha256 === undefined || !isNear ? {} : { sha256: context.sha256 }),
       onWrite: (name) => context.onStep?.(`write ${name}`, shard),
     });
   } catch (error) {
@@ -160,6 +159,15 @@ async function isCommitted(
     shard,
     hint: 'Give another out, or remove its _stats.json',
   });
+}
+
+async function isPacked(source: ByteSource): Promise<boolean> {
+  const head: number[] = [];
+  for await (const chunk of source.stream()) {
+    head.push(...chunk.subarray(0, 2));
+    if (head.length >= 2) break;
+  }
+  return looksGzipped(Uint8Array.from(head));
 }
 
 function generationOf(work: JobWork, etag: string): string {

@@ -59,7 +59,7 @@ export function absent(): Headers {
 
 /** The body of an object that was read under a condition, if it held. */
 export function bodyOf(object: StoredBody | StoredObject | null): StoredBody | undefined {
-  return object !== null && 'body' in object && object.body !== undefined ? object : undefined;
+  return object !== null && 'arrayBuffer' in object ? object : undefined;
 }
 
 /** All objects behind a prefix, page after page, sorted by key. */

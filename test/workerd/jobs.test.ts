@@ -159,7 +159,7 @@ describe('a job over three shards', () => {
         problem: 'refused',
         message: expect.stringMatching(/already holds it, from other bytes/),
       },
-      { shard: 'missing', problem: 'missing', message: expect.stringMatching(/no such object/) },
+      { shard: 'missing', problem: 'missing', message: expect.stringMatching(/it is not there/) },
     ]);
     expect(await filesOf('metadata/pool', 'a')).toEqual(files);
   });

@@ -17,6 +17,7 @@ import type { JobPlace, JobQueue } from '../../functions/jobs/consumer.ts';
 import { createJobs } from '../../functions/jobs/create.ts';
 import { JOB_LIMITS } from '../../functions/jobs/engine.ts';
 import type { JobMessage } from '../../functions/jobs/records.ts';
+import { shardStore } from '../../functions/jobs/stores.ts';
 import { edgeSessions } from '../../functions/onnx.ts';
 import { type Bucket, bodyOf, listAll } from '../../functions/workers/bucket.ts';
 import { type Batch, consumeBatch, sha256InWorker } from '../../functions/workers/jobs.ts';
@@ -81,7 +82,7 @@ const steps: string[] = [];
 
 function placeOf(env: Env): JobPlace {
   return {
-    shards: env.SHARDS,
+    ...{ pool: env.SHARDS, shards: shardStore(env.SHARDS), origins: [] },
     bucket: env.METADATA,
     queue: env.JOBS,
     engine: { models: [model], safety: [], annotators: async () => [], decoder },
