@@ -142,6 +142,13 @@ export const SHARED = {
       repeated,
     ),
   allowTruncated: () => new Option('--allow-truncated', 'a shard that ends early is no failure'),
+  fullMetadata: () =>
+    new Option(
+      '--full-metadata',
+      'score also the samples that filters are known to drop, so that the metadata is of the whole pool',
+    ),
+  explain: () =>
+    new Option('--explain', 'print which filters run before pictures are decoded, and the work that saved'),
   allowFailed: () => new Option('--allow-failed', 'go on although a shard failed'),
   maxFailed: () =>
     new Option(

@@ -3,11 +3,13 @@ import type { Recipe } from '../../src/run/recipe.ts';
 import { parseFilters } from '../../src/select/parse.ts';
 import { EXIT } from '../exit.ts';
 import { type FilterTotals, filterPaths, filterShards } from '../jobs/filter.ts';
+import type { RunPlan } from '../jobs/plan.ts';
 import type { FilterChoice } from '../jobs/select.ts';
 import { DEFAULT_ALIAS } from '../models/aliases.ts';
 import { SHARED } from '../options.ts';
 import { printRecipe } from '../recipes/file.ts';
 import { duration } from '../ui/format.ts';
+import { planLines, planSummary, savedLines } from '../ui/plan.ts';
 import { refineLines } from '../ui/refine-report.ts';
 import { filterSummary, scoreLines, scoreSummary, selectLines } from '../ui/report.ts';
 import { reshardLines } from '../ui/reshard-report.ts';
@@ -22,6 +24,8 @@ type FilterFlags = ScoreFlags &
   Pick<ReshardFlags, 'names' | 'shardSize' | 'shardBytes' | 'shardFormat' | 'allowFailed'> & {
     out: string;
     printRecipe?: boolean;
+    fullMetadata?: boolean;
+    explain?: boolean;
   } & SelectFlags;
 
 export function filterCommand({ signal, done }: Context): Command {
@@ -33,6 +37,8 @@ export function filterCommand({ signal, done }: Context): Command {
   addSelectOptions(command);
   addScoreOptions(command);
   for (const option of [
+    SHARED.fullMetadata(),
+    SHARED.explain(),
     SHARED.allowFailed(),
     SHARED.names(),
     SHARED.shardSize(),
@@ -65,15 +71,20 @@ Score once, select many times: filtered/metadata is what \`shardsieve select\` r
       const watcher = watchRun(terminal);
       const started = performance.now();
       const elapsed = (): number => (performance.now() - started) / 1000;
-      const { out, allowFailed, allowTruncated, maxFailed } = flags;
+      const { out, allowFailed, allowTruncated, maxFailed, fullMetadata, explain } = flags;
       const { names, shardSize, shardBytes, shardFormat } = flags;
       let scored: FilterTotals['score'] | undefined;
+      let plan: RunPlan | undefined;
       try {
         const totals = await filterShards({
           ...scoreOptionsOf(flags),
           ...choice,
           ...(flags.refine ? { refine: choice.filters } : {}),
-          ...{ shards, out, allowFailed, allowTruncated },
+          ...{ shards, out, allowFailed, allowTruncated, fullMetadata },
+          onPlan: (made) => {
+            plan = made;
+            if (explain && !flags.json) terminal.out(`${planLines(made).join('\n')}\n`);
+          },
           ...{ names, shardSize, shardBytes, shardFormat, signal },
           onEvent: watcher.onEvent,
           onDownload: watcher.onDownload,
@@ -81,10 +92,13 @@ Score once, select many times: filtered/metadata is what \`shardsieve select\` r
             scored = totals;
           },
         }).finally(() => watcher.close());
-        if (flags.json) terminal.out(`${JSON.stringify(filterSummary(totals, elapsed()))}\n`);
-        else {
+        if (flags.json) {
+          const explained = explain && plan ? { plan: planSummary(plan) } : {};
+          terminal.out(`${JSON.stringify({ ...filterSummary(totals, elapsed()), ...explained })}\n`);
+        } else {
           const lines = [
             ...scoreLines(totals.score, elapsed(), flags),
+            ...(explain ? savedLines(totals.score) : []),
             ...(totals.refine ?? []).flatMap(refineLines),
             ...selectLines(totals.select),
             ...reshardLines(totals.reshard),
@@ -137,6 +151,7 @@ function recipeOf(
       limit,
       sample,
       verify_input: verifyInput,
+      full_metadata: flags.fullMetadata,
       precision,
       device,
       calibrate,

@@ -6,11 +6,13 @@ import type { Recipe } from '../../src/run/recipe.ts';
 import type { ScoreTotals } from '../../src/run/totals.ts';
 import { EXIT } from '../exit.ts';
 import { filterPaths } from '../jobs/filter.ts';
+import type { RunPlan } from '../jobs/plan.ts';
 import { runRecipe } from '../jobs/recipe.ts';
 import { type StepTotals, tooManyFailed } from '../jobs/steps.ts';
 import { repeated, SHARED } from '../options.ts';
 import { printRecipe, readRecipe } from '../recipes/file.ts';
 import { duration } from '../ui/format.ts';
+import { planLines, planSummary, savedLines } from '../ui/plan.ts';
 import { refineLines, refineSummary } from '../ui/refine-report.ts';
 import { scoreLines, scoreSummary, selectLines, selectSummary } from '../ui/report.ts';
 import { reshardLines, reshardSummary } from '../ui/reshard-report.ts';
@@ -32,6 +34,8 @@ interface RunFlags extends CommonFlags {
   retryFailed?: boolean;
   maxFailed?: MaxFailed;
   printRecipe?: boolean;
+  fullMetadata?: boolean;
+  explain?: boolean;
 }
 
 export function runCommand({ signal, done }: Context): Command {
@@ -45,6 +49,8 @@ export function runCommand({ signal, done }: Context): Command {
       'write to DIR/metadata, DIR/subset.npy and DIR/shards, whatever the recipe says',
     )
     .option('--subset <subset.npy>', "instead of the recipe's subset file")
+    .addOption(SHARED.fullMetadata())
+    .addOption(SHARED.explain())
     .addOption(SHARED.allowFailed())
     .addOption(SHARED.allowTruncated())
     .addOption(SHARED.shardIndex())
@@ -75,11 +81,16 @@ Paths are relative to where the command runs. Editors check a recipe against rec
       const started = performance.now();
       const seconds = (): number => (performance.now() - started) / 1000;
       let scored: ScoreTotals | undefined;
+      let plan: RunPlan | undefined;
       const { allowFailed, allowTruncated, retryFailed, maxFailed } = flags;
       try {
         const totals = await runRecipe({
           ...{ recipe, allowFailed, allowTruncated, retryFailed, maxFailed, signal },
           part: flags.shardIndex,
+          onPlan: (made) => {
+            plan = made;
+            if (flags.explain && !flags.json) terminal.out(`${planLines(made).join('\n')}\n`);
+          },
           onEvent: watcher.onEvent,
           onDownload: watcher.onDownload,
           onProgress: steps.onProgress,
@@ -108,6 +119,7 @@ Paths are relative to where the command runs. Editors check a recipe against rec
         const { score, annotate, refine, select, reshard } = totals;
         if (flags.json) {
           const summary = {
+            ...(flags.explain && plan ? { plan: planSummary(plan) } : {}),
             ...(score ? { score: scoreSummary(score, seconds) } : {}),
             ...(annotate ? { annotate: annotate.map((one) => annotateSummary(one, seconds)) } : {}),
             ...refineSummary(refine),
@@ -119,6 +131,7 @@ Paths are relative to where the command runs. Editors check a recipe against rec
         }
         const lines = [
           ...(score ? scoreLines(score, seconds, recipe.score) : []),
+          ...(score && flags.explain ? savedLines(score) : []),
           ...(annotate ?? []).flatMap((one) => annotateLines(one, seconds)),
           ...(refine ?? []).flatMap(refineLines),
           ...(select ? selectLines(select) : []),
@@ -130,13 +143,15 @@ Paths are relative to where the command runs. Editors check a recipe against rec
     });
 }
 
-function withFlags(recipe: Recipe, { shards, metadata, out, subset }: RunFlags): Recipe {
+function withFlags(recipe: Recipe, { shards, metadata, out, subset, fullMetadata }: RunFlags): Recipe {
   if (out !== undefined && (metadata !== undefined || subset !== undefined)) {
     throw new UsageError('--out says where metadata and subset go; leave --metadata and --subset out');
   }
   const paths = out === undefined ? undefined : filterPaths(out);
+  const isScored = recipe.models !== undefined || recipe.score !== undefined;
   return {
     ...recipe,
+    ...(fullMetadata && isScored ? { score: { ...recipe.score, full_metadata: true } } : {}),
     ...(shards === undefined ? {} : { shards }),
     ...(metadata === undefined ? {} : { metadata }),
     ...(subset === undefined ? {} : { subset }),

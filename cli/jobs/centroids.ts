@@ -2,6 +2,7 @@ import { basename, dirname } from 'node:path';
 import { writeMatrix } from '../../src/embeddings/arrays.ts';
 import { chooseSlug, openPoolEmbeddings } from '../../src/embeddings/files.ts';
 import { ITERATIONS, type KMeansOptions, kMeans } from '../../src/embeddings/kmeans.ts';
+import { gateNotes } from '../../src/metadata/folder.ts';
 import { openFolder } from '../io/folder.ts';
 
 export interface CentroidsOptions
@@ -82,7 +83,7 @@ export async function trainCentroids(options: CentroidsOptions): Promise<Centroi
       iterations,
       split,
       out,
-      notes,
+      notes: [...notes, ...(await gateNotes(folders))],
     };
   } finally {
     await matmul.release();

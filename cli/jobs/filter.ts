@@ -11,7 +11,7 @@ export interface FilterOptions
   extends ScoreOptions,
     FilterChoice,
     Pick<ReshardOptions, 'names' | 'shardSize' | 'shardBytes' | 'shardFormat'>,
-    Pick<Steps, 'allowFailed' | 'onStep' | 'onScored'> {}
+    Pick<Steps, 'allowFailed' | 'fullMetadata' | 'onPlan' | 'onStep' | 'onScored'> {}
 
 export interface FilterTotals {
   score: ScoreTotals;

@@ -8,7 +8,7 @@ import type { ScoreOptions } from './score.ts';
 import type { SelectOptions } from './select.ts';
 import { runSteps, type Steps, type StepTotals } from './steps.ts';
 
-export interface RecipeOptions extends Pick<Steps, 'allowFailed' | 'onStep' | 'onScored'> {
+export interface RecipeOptions extends Pick<Steps, 'allowFailed' | 'onPlan' | 'onStep' | 'onScored'> {
   recipe: Recipe;
   allowTruncated?: boolean;
   /** Do one part of the shards only. */
@@ -34,7 +34,7 @@ export function stepsOf(options: RecipeOptions): Steps {
     options;
   const { part, retryFailed, maxFailed } = options;
   const { shards, models, metadata, filters, join, strict, subset, reshard } = recipe;
-  const steps: Steps = { allowFailed, onStep, onScored };
+  const steps: Steps = { allowFailed, onPlan: options.onPlan, onStep, onScored };
   const told: AnnotateOptions['onEvent'] = (event) => onEvent && asRunEvents(event).forEach(onEvent);
   if (models || recipe.score) {
     const out = need(only(metadata, 'metadata', 'scoring'), 'metadata', 'scoring');
@@ -46,11 +46,13 @@ export function stepsOf(options: RecipeOptions): Steps {
     if (unnamed) throw new UsageError(`models: ${unnamed.model} needs a slug, as a later one has`);
     const {
       verify_input: verifyInput,
+      full_metadata: fullMetadata,
       fast_decode: fastDecode,
       device,
       refine,
       ...pairs
     } = recipe.score ?? {};
+    steps.fullMetadata = fullMetadata;
     steps.score = {
       ...pairs,
       ...{ verifyInput, fastDecode, allowTruncated, onEvent, onDownload, signal, out },

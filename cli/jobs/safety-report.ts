@@ -2,7 +2,7 @@ import { basename, dirname } from 'node:path';
 import { termsOf, type UnsafeTerm } from '../../src/annotate/punsafe.ts';
 import { UsageError } from '../../src/errors.ts';
 import type { Folder } from '../../src/io/bytes.ts';
-import { inspectFolder, writeFile } from '../../src/metadata/folder.ts';
+import { gateNotes, inspectFolder, writeFile } from '../../src/metadata/folder.ts';
 import { PUNSAFE_GROUP } from '../../src/metadata/run.ts';
 import type { LabelledRows } from '../../src/report/labelled.ts';
 import type { ShownExample } from '../../src/report/page/examples.ts';
@@ -68,7 +68,7 @@ export async function reportSafety(
   const engine = createEngine();
   try {
     const pool = await openPool(folders, { scanner: engine.scanner });
-    pool.notes.push(...engine.notes);
+    pool.notes.push(...engine.notes, ...(await gateNotes(folders)));
     const made = [...pool.stats.values()].flatMap(({ groups }) => groups[PUNSAFE_GROUP] ?? []);
     if (new Set(made).size > 1)
       pool.notes.push('punsafe is made of other classifiers in some of these folders: its figures mix them');

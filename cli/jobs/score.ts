@@ -1,12 +1,14 @@
 import { createHash } from 'node:crypto';
 import { UsageError } from '../../src/errors.ts';
 import type { Fit } from '../../src/image/types.ts';
+import type { Json } from '../../src/metadata/table.ts';
 import type { OnEvent } from '../../src/run/events.ts';
 import { rowsEntry } from '../../src/run/fingerprint.ts';
 import { failuresAllowed, type MaxFailed } from '../../src/run/outcome.ts';
 import { refuseUnrefined } from '../../src/run/refine-plan.ts';
 import { scoreShards as runScore } from '../../src/run/score-job.ts';
 import { checkTotals, type ScoreTotals } from '../../src/run/totals.ts';
+import type { Gate } from '../../src/score/gate.ts';
 import type { FilterInput } from '../../src/select/spec.ts';
 import { openFolder } from '../io/folder.ts';
 import { gunzipNode } from '../io/gunzip.ts';
@@ -52,6 +54,8 @@ export interface ScoreOptions extends Shards, ModelChoice, PairChoice {
    * lies near their bounds.
    */
   refine?: readonly FilterInput[];
+  /** Drops samples before they are decoded: `openPlan` makes it of filters. `entry` says by what, in `run.json`. */
+  gate?: { gate: Gate; entry: Json };
   onEvent?: OnEvent;
   /** Download progress of models, and notes of the hub. */
   onDownload?: (progress: { file: string; received: number; total: number | undefined }) => void;
@@ -79,7 +83,8 @@ export async function scoreShards(options: ScoreOptions): Promise<ScoreTotals> {
   checkSource('caption', caption, ['txt']);
   checkSource('uid', uid, ['json', 'key']);
   for (const field of carry) checkSource('carry', field, []);
-  const rows = { caption, uid, carry: [...carry] };
+  const pair = { caption, uid, carry: [...carry] };
+  const rows = { ...pair, ...(options.gate === undefined ? {} : { gate: options.gate.entry }) };
   const { limit, sample } = options;
   const folder = openFolder(options.out);
   const refining = await refiningOf(options, models, resolving);
@@ -93,7 +98,8 @@ export async function scoreShards(options: ScoreOptions): Promise<ScoreTotals> {
     annotators: [...safety.annotators, ...marksOf(refining)],
     gunzip: gunzipNode,
     fit: safety.reading.fit,
-    pair: rows,
+    pair,
+    gate: options.gate?.gate,
     rows: rowsEntry(rows),
     embeddings: options.embeddings ?? true,
     pilot: {

@@ -47,6 +47,8 @@ export interface SelectOptions extends FilterChoice {
   out?: string;
   /** Take a fraction of a pool of which parts are missing: a pilot, failed shards, other machines' parts. */
   allowPartial?: boolean;
+  /** The metadata was completed for this very selection: that its filters dropped samples early is no news. */
+  sameRun?: boolean;
   /** Also give the quantiles of each score. */
   explain?: boolean;
   onProgress?: (progress: { step: string; share: number }) => void;
@@ -91,7 +93,7 @@ export interface OpenSelection {
 
 /** Opens the folders, unless they are such that these filters cannot be applied to them. */
 export async function openSelection(
-  options: Pick<SelectOptions, 'metadata' | 'join' | 'lid' | 'allowPartial' | 'signal'>,
+  options: Pick<SelectOptions, 'metadata' | 'join' | 'lid' | 'allowPartial' | 'sameRun' | 'signal'>,
   filters: readonly Filter[],
   scannerOf: (scanner: Scanner) => Scanner = (scanner) => scanner,
 ): Promise<OpenSelection> {
@@ -160,7 +162,7 @@ async function write(
       ...(join === undefined ? {} : { join }),
       ...{ filters, strict, repeats: multiset ? 'keep' : 'drop' },
     },
-    input: await describe(pool.files),
+    input: { ...(await describe(pool.files)), ...filteredBy(pool) },
     ...(await describeNamed(filters)),
     ...(join === undefined ? {} : { joined: await describeJoins(join) }),
     ...(measured.length === 0 ? {} : { refined: measured }),
@@ -170,6 +172,15 @@ async function write(
   });
   await writeFile(folder, recordName(basename(out)), record);
   return totals;
+}
+
+/** Samples that were dropped before they were scored, by filter, where there are some. */
+function filteredBy({ stats }: Pool): Pick<SubsetRecord['input'], 'filtered'> {
+  const filtered: { [filter: string]: number } = {};
+  for (const one of stats.values()) {
+    for (const [name, n] of Object.entries(one.filtered ?? {})) filtered[name] = (filtered[name] ?? 0) + n;
+  }
+  return Object.keys(filtered).length === 0 ? {} : { filtered };
 }
 
 async function describe(files: readonly PoolFile[]) {

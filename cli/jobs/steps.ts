@@ -10,6 +10,7 @@ import { openFolder } from '../io/folder.ts';
 import { parseSafety, type SafetySpec } from '../safety/specs.ts';
 import { namesIn } from '../select/files.ts';
 import { type AnnotateOptions, type AnnotateTotals, annotate as annotateFolder } from './annotate.ts';
+import { openPlan, type RunPlan } from './plan.ts';
 import { checkRefine, type RefineReport, refineScores } from './refine.ts';
 import { type ReshardOptions, reshardShards } from './reshard.ts';
 import { type ScoreOptions, scoreShards } from './score.ts';
@@ -24,6 +25,10 @@ export interface Steps {
   annotate?: AnnotateOptions[];
   select?: SelectOptions;
   reshard?: ReshardOptions;
+  /** Score also what the filters are known to drop, so that the metadata is of the whole pool. */
+  fullMetadata?: boolean;
+  /** Which filters run before pictures are decoded; called before anything is scored. */
+  onPlan?: (plan: RunPlan) => void;
   /** Go on although a shard failed. */
   allowFailed?: boolean;
   /** Called before each step. */
@@ -72,7 +77,7 @@ export async function runSteps(steps: Steps): Promise<StepTotals> {
   const totals: StepTotals = {};
   if (score) {
     onStep?.('score');
-    totals.score = await scoreShards(score);
+    totals.score = await scorePlanned(steps, score);
     steps.onScored?.(totals.score);
     const goesOn = [annotate, score.refine, select, reshard].some((step) => step !== undefined);
     if (goesOn && !steps.allowFailed && tooManyFailed(totals.score, score)) {
@@ -91,7 +96,7 @@ export async function runSteps(steps: Steps): Promise<StepTotals> {
   }
   if (select) {
     onStep?.('select');
-    totals.select = await selectSubset(select);
+    totals.select = await selectSubset({ ...select, sameRun: score !== undefined });
   }
   if (reshard) {
     onStep?.('reshard');
@@ -103,6 +108,20 @@ export async function runSteps(steps: Steps): Promise<StepTotals> {
     if (totals.select && isWhole) checkFound(totals.reshard);
   }
   return totals;
+}
+
+/** Scores what the filters will look at. */
+async function scorePlanned(steps: Steps, score: ScoreOptions): Promise<ScoreTotals> {
+  const { select, annotate, fullMetadata, onPlan } = steps;
+  if (select === undefined) return scoreShards(score);
+  const filters = parseFilters(filtersOf(select));
+  const { plan, gate, close } = await openPlan({ score, select, annotate, fullMetadata }, filters);
+  try {
+    onPlan?.(plan);
+    return await scoreShards({ ...score, gate });
+  } finally {
+    await close();
+  }
 }
 
 async function checkSteps({ score, annotate, select, reshard }: Steps): Promise<void> {

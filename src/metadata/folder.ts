@@ -53,6 +53,19 @@ export async function inspectFolder(folder: Folder): Promise<MetadataFolder> {
   return { folder, kind, ...(run ? { run } : {}), ...(copy ? { copy } : {}), shards, committed, notes };
 }
 
+/** What is to be said where figures are of a pool: which folders lack samples that filters dropped early. */
+export async function gateNotes(folders: readonly Folder[]): Promise<string[]> {
+  const notes: string[] = [];
+  for (const folder of folders) {
+    const { run } = await inspectFolder(folder);
+    if (run?.rows['gate'] === undefined) continue;
+    notes.push(
+      `${folder.label} lacks samples that filters dropped before they were scored (rows.gate in ${RUN_FILE}): figures are of the rest`,
+    );
+  }
+  return notes;
+}
+
 /**
  * Makes a folder ready to be written to: refuses what is not Shardsieve's, and writes or extends `run.json`
  * before anything else, so that an interrupted first run leaves a folder that the next one knows. What `run.json`

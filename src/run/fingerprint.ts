@@ -1,6 +1,7 @@
 import { sha256 } from '@noble/hashes/sha2.js';
 import { bytesToHex, utf8ToBytes } from '@noble/hashes/utils.js';
 import type { RunEntry } from '../metadata/run.ts';
+import type { Json } from '../metadata/table.ts';
 
 /** JSON with sorted names and no spaces, so that equal settings give equal bytes. */
 export function canonicalJson(value: unknown): string {
@@ -20,7 +21,7 @@ export function fingerprint(settings: unknown): string {
   return bytesToHex(sha256(utf8ToBytes(canonicalJson(settings)))).slice(0, 32);
 }
 
-/** What decides a folder's rows, as `run.json` says it: the same on every platform. */
-export function rowsEntry(rows: { caption: string; uid: string; carry: string[] }): RunEntry {
+/** What decides a folder's rows, as `run.json` says it: the same on every platform. `gate`: see `run/plan`. */
+export function rowsEntry(rows: { caption: string; uid: string; carry: string[]; gate?: Json }): RunEntry {
   return { ...rows, fingerprint: fingerprint({ kind: 'rows', version: 1, ...rows }) };
 }

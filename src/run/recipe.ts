@@ -33,6 +33,10 @@ const score = z
     limit: positive.optional().describe('a pilot: stop after so many samples'),
     sample: z.number().gt(0).max(1).optional().describe('a pilot: score this share of the samples'),
     verify_input: z.boolean().optional(),
+    full_metadata: z
+      .boolean()
+      .optional()
+      .describe('score also what the filters are known to drop; default: it is dropped before it is decoded'),
     precision: z
       .enum(PRECISIONS)
       .optional()

@@ -29,7 +29,7 @@ const PARTIAL: ReadonlySet<FindingCode> = new Set([
 export function guard(
   findings: readonly Finding[],
   filters: readonly Filter[],
-  options: { allowPartial?: boolean } = {},
+  options: { allowPartial?: boolean; sameRun?: boolean } = {},
 ): string[] {
   const whole = needingWholePool(filters);
   const fatal = findings.filter(({ code }) => NEVER.has(code));
@@ -44,7 +44,9 @@ export function guard(
       ', or add --allow-partial',
     );
   }
-  return partial.map((finding) => `${finding.folder}: ${describe(finding)}`);
+  // The run that filters says itself what it did not score.
+  const told = partial.filter(({ code }) => !(options.sameRun && code === 'filtered'));
+  return told.map((finding) => `${finding.folder}: ${describe(finding)}`);
 }
 
 /** Whether filters read what classifiers say together: by name, or in a predicate. */

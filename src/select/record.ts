@@ -19,7 +19,8 @@ export interface SubsetRecord {
     strict: boolean;
     repeats: 'keep' | 'drop';
   };
-  input: { rows: number; files: number; fingerprint: string };
+  /** `filtered`: samples that filters dropped before they were scored, and that have no row. */
+  input: { rows: number; files: number; fingerprint: string; filtered?: { [filter: string]: number } };
   /** SHA-256 of the files that filters name: block-lists, centroids, targets, entries, subsets. */
   named?: readonly { file: string; sha256: string }[];
   /** Tables joined by uid, in the recipe's order. */

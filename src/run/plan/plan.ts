@@ -62,7 +62,9 @@ export async function planFilters(filters: readonly Filter[], options: PlanOptio
     const label = labelOf(filter);
     const name = numbered(Object.keys(filter)[0], names);
     const tree = await treeOf(filter, options);
-    const reads = [...new Set(leafs(tree).map((leaf) => leaf.reads))].join(', ');
+    const reads = isUnique(filter)
+      ? filter.unique.by
+      : [...new Set(leafs(tree).map((leaf) => leaf.reads))].join(', ');
     const scope = scopeIn(filter);
     const sure = isSure(tree);
     const add = (when: PlannedFilter['when'], why?: string) =>
