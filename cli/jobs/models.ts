@@ -2,7 +2,6 @@
 import { readFile } from 'node:fs/promises';
 import { availableParallelism } from 'node:os';
 import { type ClipConfig, parseClipConfig } from '../../src/clip/config.ts';
-import { embedderOf } from '../../src/clip/embedder.ts';
 import { TOWERS_VERSION } from '../../src/clip/model.ts';
 import type { Precision, QuantisedPrecision } from '../../src/clip/precision.ts';
 import { createTokenizer } from '../../src/clip/tokenizer/tokenizer.ts';
@@ -25,7 +24,7 @@ import { calibrationInput, calibrationPairs } from '../models/calibration.ts';
 import { checkPrecision, SLUG_ENDINGS } from '../models/precision.ts';
 import { type Quantised, quantisedCheckpoint } from '../models/quantised.ts';
 import { type ResolvedModel, type ResolveOptions, resolveModel } from '../models/resolve.ts';
-import { openClip } from '../onnx/clip.ts';
+import { openEmbedder } from '../onnx/embedder.ts';
 import { sha256File } from '../onnx/files.ts';
 import { loadMerges } from '../vocab.ts';
 
@@ -175,12 +174,10 @@ async function want(
       slug,
       preprocess,
       tokenizer: await tokenizer(),
-      clip: embedderOf(
-        await openClip(
-          { config: configPath, weights: weightsPath, quantised, half: precision === 'fp16' },
-          { device: devices[copy], ...threadsOf(devices, threads) },
-        ),
+      clip: await openEmbedder(
+        { config: configPath, weights: weightsPath, quantised, half: precision === 'fp16' },
         preprocess,
+        { device: devices[copy], ...threadsOf(devices, threads) },
       ),
     }),
   };

@@ -164,36 +164,21 @@ class LoadedClip implements ClipModel {
   async embedTexts(ids: readonly Int32Array[]): Promise<Float32Array> {
     const ends = ids.map((row) => this.#endOf(row));
     const out = new Float32Array(ids.length * this.dim);
-    for (const [length, members] of this.#byLength(ends)) {
-      for (let start = 0; start < members.length; start += TEXT_BATCH) {
-        const batch = members.slice(start, start + TEXT_BATCH);
-        const embedded = await this.#embedBatch(
-          length,
-          batch.map((index) => ids[index]),
-          batch.map((index) => ends[index]),
-        );
-        batch.forEach((index, row) => {
-          out.set(embedded.subarray(row * this.dim, (row + 1) * this.dim), index * this.dim);
-        });
-      }
+    for (const { length, members } of textRuns(ends, this.contextLength)) {
+      const embedded = await this.#embedBatch(
+        length,
+        members.map((index) => ids[index]),
+        members.map((index) => ends[index]),
+      );
+      members.forEach((index, row) => {
+        out.set(embedded.subarray(row * this.dim, (row + 1) * this.dim), index * this.dim);
+      });
     }
     return out;
   }
 
   async release(): Promise<void> {
     await Promise.all([this.#image.release(), this.#text.release()]);
-  }
-
-  /** Indices of captions by the length they run at. */
-  #byLength(ends: readonly number[]): Map<number, number[]> {
-    const groups = new Map<number, number[]>();
-    for (const [index, end] of ends.entries()) {
-      const length = Math.min(Math.ceil((end + 1) / TEXT_STEP) * TEXT_STEP, this.contextLength);
-      const group = groups.get(length);
-      if (group === undefined) groups.set(length, [index]);
-      else group.push(index);
-    }
-    return groups;
   }
 
   async #embedBatch(
@@ -227,6 +212,27 @@ class LoadedClip implements ClipModel {
     }
     return firstMaximum(row);
   }
+}
+
+/** What runs together of captions that end at `ends`: at most `TEXT_BATCH` indices, and the length they are padded to. */
+export function textRuns(
+  ends: readonly number[],
+  contextLength: number,
+): { length: number; members: number[] }[] {
+  const open = new Map<number, number[]>();
+  const runs: { length: number; members: number[] }[] = [];
+  for (const [index, end] of ends.entries()) {
+    const length = Math.min(Math.ceil((end + 1) / TEXT_STEP) * TEXT_STEP, contextLength);
+    const members = open.get(length);
+    if (members !== undefined && members.length < TEXT_BATCH) {
+      members.push(index);
+      continue;
+    }
+    const started = [index];
+    open.set(length, started);
+    runs.push({ length, members: started });
+  }
+  return runs;
 }
 
 /** The index of the first maximum of a row of ids. */

@@ -17,7 +17,8 @@ const SHARD = join(import.meta.dirname, '../../demo/shards/demo-00001.tar');
 const shuffled = (n: number) =>
   Array.from({ length: n }, (_, i) => i).sort((a, b) => ((a * 29) % 67) - ((b * 29) % 67));
 
-describe.each(PRECISIONS)('%s', (precision) => {
+// Half floats are for GPUs, whose batches may change the last bits.
+describe.each(PRECISIONS.filter((precision) => precision !== 'fp16'))('%s', (precision) => {
   let clip: Embedder;
   const pictures: Uint8Array[] = [];
   const tokens: Int32Array[] = [];
