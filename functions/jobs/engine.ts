@@ -9,9 +9,7 @@ import type { JobRecord } from './records.ts';
 export interface JobEngine {
   /** The first is the default. What `run.json` says of a model is `entry`; it is loaded when a shard needs it. */
   models: readonly WantedModel[];
-  /** Names of safety columns that can be asked for. */
-  safety: readonly string[];
-  /** Of a job's safety columns, what they say together included. Throws `UsageError` for a name not in `safety`. */
+  /** Of a job's safety columns, what they say together included. Throws `UsageError` for a name that is not known. */
   annotators(names: readonly string[], model: WantedModel): Promise<Annotator[]>;
   decoder: ImageDecoder;
   fit?: Fit;
@@ -27,6 +25,8 @@ export interface JobLimits {
   window: number;
   /** After so many samples, or milliseconds, a shard goes on in another invocation. */
   pieceSamples: number;
+  /** The same where pictures are judged too. */
+  judgedSamples: number;
   pieceMs: number;
   /** Milliseconds for which a shard belongs to the message that was last at work on it. */
   leaseMs: number;
@@ -40,14 +40,15 @@ export interface JobLimits {
 }
 
 /**
- * For an isolate of 128 MB and invocations of 30 s of CPU: a picture takes some 30 ms of the front's (decoding, resizing);
- * the towers have limits of their own. Reading parts takes three requests each of the 1,000 that an invocation has.
+ * For an isolate of 128 MB and invocations of 30 s of CPU: a picture takes some 30 ms of the front's (decoding, resizing), and
+ * NSFWJS a hundred more; the towers have limits of their own. Reading parts takes three requests each of the 1,000 that an invocation has.
  */
 export const JOB_LIMITS: JobLimits = {
   shards: 10_000,
   samples: 32_768,
   window: 128,
   pieceSamples: 512,
+  judgedSamples: 128,
   pieceMs: 300_000,
   leaseMs: 300_000,
   retrySeconds: [10, 600],

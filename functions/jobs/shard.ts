@@ -5,6 +5,7 @@
  * before the next message is sent, and that is sent before this one is done with. So a delivery after a crash finds what
  * is counted and does the rest again, to the same bytes.
  */
+import { needsPictures } from '../../src/annotate/types.ts';
 import { AccountingError, MetadataError, ShardError, UsageError } from '../../src/errors.ts';
 import type { ByteSource } from '../../src/io/bytes.ts';
 import { looksGzipped } from '../../src/io/gunzip.ts';
@@ -115,6 +116,7 @@ async function workOnPiece(
   const { bucket, record, limits, now } = context;
   const started = now();
   const loaded = await context.load();
+  const most = context.annotators.some(needsPictures) ? limits.judgedSamples : limits.pieceSamples;
   for (let samples = record.window; ; samples += record.window) {
     const { part, next } = await scoreWindow(shard, lease.progress, open, { ...context, loaded });
     await context.onStep?.('scored', shard);
@@ -122,10 +124,7 @@ async function workOnPiece(
     await context.onStep?.('put', shard);
     // After a failure in small steps: what stopped the last one may have been the size of the step.
     const isOver =
-      next.ended !== undefined ||
-      attempts > 1 ||
-      samples >= limits.pieceSamples ||
-      now() - started >= limits.pieceMs;
+      next.ended !== undefined || attempts > 1 || samples >= most || now() - started >= limits.pieceMs;
     if (!isOver) {
       await lease.save({ ...next, holder: lease.holder(now(), limits.leaseMs) });
       continue;

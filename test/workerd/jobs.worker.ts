@@ -6,35 +6,30 @@ import jpeg from '@jsquash/jpeg/codec/dec/mozjpeg_dec.wasm';
 import webp from '@jsquash/webp/codec/dec/webp_dec.wasm';
 import wasm from 'onnxruntime-web/ort-wasm-simd-threaded.wasm';
 import merges from '../../assets/clip-vocab/merges.txt.gz';
+import nsfwjs from '../../assets/nsfwjs/mobilenet_v2.safetensors';
 import config from '../../demo/model/open_clip_config.json' with { type: 'json' };
 import weights from '../../demo/model/open_clip_model.safetensors';
 import { createApp } from '../../functions/app/app.ts';
 import { EDGE_LIMITS } from '../../functions/app/limits.ts';
 import { createMetrics } from '../../functions/app/metrics.ts';
-import type { Service } from '../../functions/app/service.ts';
+import type { ServedModel, Service } from '../../functions/app/service.ts';
 import { createEdgeDecoder } from '../../functions/decode.ts';
-import type { JobPlace, JobQueue } from '../../functions/jobs/consumer.ts';
+import type { JobPlace } from '../../functions/jobs/consumer.ts';
 import { createJobs } from '../../functions/jobs/create.ts';
-import { JOB_LIMITS } from '../../functions/jobs/engine.ts';
 import type { JobMessage } from '../../functions/jobs/records.ts';
-import { shardStore } from '../../functions/jobs/stores.ts';
 import { edgeSessions } from '../../functions/onnx.ts';
-import { type Bucket, bodyOf, listAll } from '../../functions/workers/bucket.ts';
-import { type Batch, consumeBatch, sha256InWorker } from '../../functions/workers/jobs.ts';
+import { bodyOf, listAll } from '../../functions/workers/bucket.ts';
+import { type Batch, consumeBatch, type JobsEnv, jobPlace } from '../../functions/workers/jobs.ts';
 import { parseClipConfig } from '../../src/clip/config.ts';
 import { embedderOf } from '../../src/clip/embedder.ts';
 import { loadClip, TOWERS_VERSION } from '../../src/clip/model.ts';
 import { createTokenizer } from '../../src/clip/tokenizer/tokenizer.ts';
-import { parsePreprocess, preprocessFingerprint } from '../../src/image/preprocess-config.ts';
+import { parsePreprocess } from '../../src/image/preprocess-config.ts';
 import { memorySource } from '../../src/io/memory.ts';
 import { fingerprint } from '../../src/run/fingerprint.ts';
-import type { WantedModel } from '../../src/run/score-job.ts';
+import { loadNsfwjs } from '../../src/safety/nsfwjs/model.ts';
 
-interface Env {
-  SHARDS: Bucket;
-  METADATA: Bucket;
-  JOBS: JobQueue;
-}
+type Env = Required<Pick<JobsEnv, 'SHARDS' | 'METADATA' | 'JOBS'>>;
 
 /** At this step of this shard the consumer fails, so many times; `hang` is to be at work until the process is killed. */
 export interface Fault {
@@ -49,79 +44,61 @@ const decoder = createEdgeDecoder({ jpeg, webp });
 const clip = parseClipConfig(JSON.stringify(config), 'open_clip_config.json');
 const preprocess = parsePreprocess(config.preprocess_cfg, clip.vision.imageSize);
 
-const decisive = {
-  weights_sha256: 'the demo model',
-  model_cfg: fingerprint(config.model_cfg),
-  preprocess_fingerprint: preprocessFingerprint(preprocess),
-  towers: TOWERS_VERSION,
-  precision: 'fp32',
-  provider: 'wasm',
-};
-const model: WantedModel = {
-  slug: 'demo',
-  entry: { name: 'demo', ...decisive, fingerprint: fingerprint({ kind: 'clip', ...decisive }) },
-  async load() {
-    const bytes = new Uint8Array(weights);
-    const file = memorySource('weights', bytes);
-    const loaded = await loadClip({
-      config: clip,
-      weights: { name: 'weights', size: bytes.length, slice: (start, end) => file.slice!(start, end) },
-      sessions: edgeSessions(wasm, bytes),
-    });
-    return {
-      slug: 'demo',
-      preprocess,
-      tokenizer: createTokenizer(new Uint8Array(merges)),
-      clip: embedderOf(loaded, preprocess),
-    };
-  },
-};
+const FINGERPRINT = fingerprint(['the demo model', TOWERS_VERSION, 'fp32', 'wasm']);
+
+/** Towers are loaded when the first of the isolate is asked of them. */
+async function loadDemo(): Promise<ServedModel> {
+  const bytes = new Uint8Array(weights);
+  const file = memorySource('weights', bytes);
+  const loaded = await loadClip({
+    config: clip,
+    weights: { name: 'weights', size: bytes.length, slice: (start, end) => file.slice!(start, end) },
+    sessions: edgeSessions(wasm, bytes),
+  });
+  return {
+    ...{ name: 'demo', slug: 'demo', fingerprint: FINGERPRINT, preprocess, heads: [] },
+    tokenizer: createTokenizer(new Uint8Array(merges)),
+    clip: embedderOf(loaded, preprocess),
+  };
+}
 
 /** What was worked on in this process: shard and step, in order. */
 const steps: string[] = [];
 
-function placeOf(env: Env): JobPlace {
-  return {
-    ...{ pool: env.SHARDS, shards: shardStore(env.SHARDS), origins: [] },
-    bucket: env.METADATA,
-    queue: env.JOBS,
-    engine: { models: [model], safety: [], annotators: async () => [], decoder },
-    limits: {
-      ...JOB_LIMITS,
-      ...{ window: 6, pieceSamples: 12, leaseMs: 2_000, retrySeconds: [1, 1], settleSeconds: 1 },
-    },
-    sha256: sha256InWorker,
-    now: () => Date.now(),
-    log: () => {},
-    async onStep(step, shard) {
-      steps.push(`${shard} ${step}`);
-      const body = bodyOf(await env.METADATA.get(FAULTS));
-      if (body === undefined) return;
-      const faults = JSON.parse(new TextDecoder().decode(await body.arrayBuffer())) as Fault[];
-      const fault = faults.find((one) => one.step === step && one.shard === shard && one.times > 0);
-      if (fault === undefined) return;
-      fault.times--;
-      await env.METADATA.put(FAULTS, new TextEncoder().encode(JSON.stringify(faults)));
-      if (fault.hang) await new Promise((resolve) => setTimeout(resolve, 60_000));
-      throw new Error(`the test stops ${shard} at ${step}`);
-    },
-  };
-}
-
-let service: Promise<Service> | undefined;
-
-async function serviceOf(env: Env): Promise<Service> {
-  const loaded = await model.load();
-  return {
-    models: [{ ...loaded, name: 'demo', fingerprint: model.entry.fingerprint, heads: [] }],
+async function start(env: Env): Promise<{ service: Service; place: JobPlace }> {
+  const service: Service = {
+    models: [await loadDemo()],
     decoder,
+    nsfw: await loadNsfwjs(new Uint8Array(nsfwjs), edgeSessions(wasm)),
     limits: EDGE_LIMITS,
     keys: 'open',
-    jobs: createJobs(placeOf(env)),
     ready: async () => {},
     metrics: createMetrics(),
     log: () => {},
   };
+  const place = jobPlace(env, service, {
+    ...{ window: 6, pieceSamples: 12, judgedSamples: 6 },
+    ...{ leaseMs: 2_000, retrySeconds: [1, 1], settleSeconds: 1 },
+  });
+  if (place === undefined) throw new Error('a binding is missing');
+  place.onStep = (step, shard) => onStep(env, step, shard);
+  service.jobs = createJobs(place);
+  return { service, place };
+}
+
+let started: ReturnType<typeof start> | undefined;
+
+async function onStep(env: Env, step: string, shard: string): Promise<void> {
+  steps.push(`${shard} ${step}`);
+  const body = bodyOf(await env.METADATA.get(FAULTS));
+  if (body === undefined) return;
+  const faults = JSON.parse(new TextDecoder().decode(await body.arrayBuffer())) as Fault[];
+  const fault = faults.find((one) => one.step === step && one.shard === shard && one.times > 0);
+  if (fault === undefined) return;
+  fault.times--;
+  await env.METADATA.put(FAULTS, new TextEncoder().encode(JSON.stringify(faults)));
+  if (fault.hang) await new Promise((resolve) => setTimeout(resolve, 60_000));
+  throw new Error(`the test stops ${shard} at ${step}`);
 }
 
 async function testRoute(request: Request, env: Env): Promise<Response> {
@@ -155,8 +132,11 @@ async function testRoute(request: Request, env: Env): Promise<Response> {
 export default {
   async fetch(request: Request, env: Env): Promise<Response> {
     if (new URL(request.url).pathname.startsWith('/test/')) return testRoute(request, env);
-    service ??= serviceOf(env);
-    return createApp(await service).fetch(request);
+    started ??= start(env);
+    return createApp((await started).service).fetch(request);
   },
-  queue: (batch: Batch, env: Env): Promise<void> => consumeBatch(placeOf(env), batch, 'jobs-dead'),
+  async queue(batch: Batch, env: Env): Promise<void> {
+    started ??= start(env);
+    await consumeBatch((await started).place, batch);
+  },
 };
