@@ -25,6 +25,7 @@ export function modelsRoute(service: Service): Route {
           image_size: model.clip.imageSize,
           context_length: model.clip.contextLength,
           logit_scale: model.clip.logitScale,
+          preprocess: model.preprocess,
           heads: model.heads.map(({ head: { info } }) => ({ name: info.name, columns: info.columns })),
         })),
         nsfwjs: nsfw !== undefined,

@@ -74,10 +74,15 @@ export function requestSchemas(limits: Limits) {
         model,
         images: z.array(image).max(limits.images).default([]),
         captions: z.array(caption('caption')).max(limits.pairs).default([]),
+        tokens: z
+          .array(z.array(z.int().min(0)).min(1))
+          .max(limits.pairs)
+          .default([])
+          .describe('Captions that are tokenized already: ids from start-of-text to end-of-text.'),
         embeddings: z.enum(ENCODINGS).default('float').describe('`base64`: of float32, little-endian.'),
       })
       .refine(
-        ({ images, captions }) => images.length + captions.length > 0,
+        ({ images, captions, tokens }) => images.length + captions.length + tokens.length > 0,
         'names neither images nor captions',
       )
       .meta({ id: 'EmbedRequest' }),
@@ -110,6 +115,18 @@ const pictureFields = {
   width: z.int().describe('Pixels, as in the file: before any EXIF rotation.'),
   height: z.int(),
 };
+
+export const preprocessSchema = z
+  .object({
+    width: z.int().describe('Of the model’s input, pixels.'),
+    height: z.int(),
+    mean: z.tuple([z.number(), z.number(), z.number()]).describe('Of R, G, B; 1 is full intensity.'),
+    std: z.tuple([z.number(), z.number(), z.number()]),
+    interpolation: z.enum(['bicubic', 'bilinear']),
+    resizeMode: z.enum(['shortest', 'longest', 'squash']),
+    fillColor: z.number(),
+  })
+  .meta({ id: 'Preprocess', description: 'What is done to a picture before the tower; open_clip’s terms.' });
 
 export const modelSchema = z
   .object({
@@ -161,6 +178,7 @@ export const ANSWERS = {
       model: modelSchema,
       images: z.array(z.object({ ...pictureFields, embedding })),
       captions: z.array(z.object({ truncated: z.boolean(), embedding })),
+      tokens: z.array(z.object({ embedding })),
       took_ms: took,
     })
     .meta({ id: 'EmbedAnswer' }),
@@ -195,6 +213,7 @@ export const ANSWERS = {
           image_size: z.int().describe('Side of the pictures that the tower sees, pixels.'),
           context_length: z.int().describe('Tokens of a caption, the two marks included.'),
           logit_scale: z.number(),
+          preprocess: preprocessSchema,
           heads: z.array(z.object({ name: z.string(), columns: z.array(z.string()) })),
         }),
       ),

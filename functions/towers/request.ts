@@ -1,4 +1,4 @@
-/** One question to towers elsewhere: time limits, stops, and other tries where another try may help. */
+/** One question to towers or to an API elsewhere: time limits, stops, and other tries where another try may help. */
 import { CancelledError, DownloadError, ModelError, messageOf } from '../../src/errors.ts';
 import type { TowerPlace } from './client.ts';
 
@@ -10,12 +10,17 @@ export interface AskOptions {
   /** Tries in all. Default 5. */
   attempts?: number;
   signal?: AbortSignal;
+  /** Who is asked, for messages. Default "the towers". */
+  who?: string;
+  /** What to throw for an answer that is no success; `detail` is that of its problem document. */
+  refusal?(status: number, message: string, url: string, text: string): Error;
 }
 
 export interface Question {
   method: 'GET' | 'POST';
   path: string;
-  body?: Uint8Array<ArrayBuffer>;
+  /** Sent again as it is where the question is. */
+  body?: Uint8Array<ArrayBuffer> | FormData | string;
   type?: string;
 }
 
@@ -52,7 +57,7 @@ type Tried = { bytes: Uint8Array } | { error: Error; again: boolean; retryAfterM
 async function attemptOnce(
   place: TowerPlace,
   { method, path, body, type }: Question,
-  { timeoutMs = TIMEOUT_MS, signal }: AskOptions,
+  { timeoutMs = TIMEOUT_MS, signal, who = 'the towers', refusal = plainRefusal }: AskOptions,
 ): Promise<Tried> {
   const url = `${place.url}${path}`;
   const headers = new Headers();
@@ -66,10 +71,13 @@ async function attemptOnce(
     if (response.ok) {
       return { bytes: new Uint8Array(await stoppable(response.arrayBuffer(), either)) };
     }
-    const detail = await stoppable(detailOf(response), either);
-    const message = `the towers answered ${response.status}${detail === '' ? '' : `: ${detail}`}`;
-    const error =
-      response.status === 422 ? new ModelError(message, { url }) : new DownloadError(message, { url });
+    const text = await stoppable(
+      response.text().catch(() => ''),
+      either,
+    );
+    const detail = detailOf(text);
+    const message = `${who} answered ${response.status}${detail === '' ? '' : `: ${detail}`}`;
+    const error = refusal(response.status, message, url, text);
     const retryAfterMs = retryAfter(response.headers.get('retry-after'));
     return {
       error,
@@ -78,8 +86,8 @@ async function attemptOnce(
     };
   } catch (cause) {
     const message = limit.aborted
-      ? `the towers gave no answer within ${timeoutMs} ms`
-      : `the towers cannot be reached: ${messageOf(cause)}`;
+      ? `${who} gave no answer within ${timeoutMs} ms`
+      : `${who} cannot be reached: ${messageOf(cause)}`;
     return { error: new DownloadError(message, { url, cause }), again: true };
   }
 }
@@ -94,8 +102,11 @@ function stoppable<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
   });
 }
 
-async function detailOf(response: Response): Promise<string> {
-  const text = await response.text().catch(() => '');
+function plainRefusal(status: number, message: string, url: string): Error {
+  return status === 422 ? new ModelError(message, { url }) : new DownloadError(message, { url });
+}
+
+function detailOf(text: string): string {
   try {
     const { detail } = JSON.parse(text) as { detail?: unknown };
     return typeof detail === 'string' ? detail.slice(0, DETAIL_LENGTH) : '';
