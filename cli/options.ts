@@ -111,6 +111,11 @@ export const SHARED = {
     ),
   threads: () =>
     new Option('--threads <n>', 'threads of the towers (default: all cores)').argParser(positiveInteger),
+  endpoint: () =>
+    new Option(
+      '--endpoint <url>',
+      'towers of a server that runs shardsieve’s API; its key in SHARDSIEVE_KEY',
+    ),
   device: () =>
     new Option(
       '--device <device>',

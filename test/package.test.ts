@@ -67,11 +67,16 @@ test('the packed command runs in an empty folder: help, the demo, the library', 
   await writeFile(
     join(project, 'use.js'),
     "import { selectSubset } from 'shardsieve';\nimport { createTokenizer } from 'shardsieve/core';\n" +
+      "import { ShardsieveClient } from 'shardsieve/client';\n" +
       "const { total } = await selectSubset({ metadata: 'shardsieve-demo/metadata', fraction: 0.5, out: 'subset.npy' });\n" +
-      'console.log(JSON.stringify({ total, core: typeof createTokenizer }));\n',
+      'console.log(JSON.stringify({ total, core: typeof createTokenizer, client: new ShardsieveClient({ endpoint: "http://x/" }).endpoint }));\n',
   );
   const used = await run(process.execPath, ['use.js'], { cwd: project });
-  expect(JSON.parse(used.stdout)).toEqual({ total: summary.scored, core: 'function' });
+  expect(JSON.parse(used.stdout)).toEqual({
+    total: summary.scored,
+    core: 'function',
+    client: 'http://x',
+  });
   // Detectors run in threads from compiled files, and find their models where npm puts them.
   const lang = ['annotate', 'shardsieve-demo/metadata', '--lang', 'fasttext,cld3', '--quiet', '--json'];
   const annotated = await run(process.execPath, [command, ...lang], { cwd: project });

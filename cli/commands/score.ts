@@ -32,6 +32,7 @@ export interface ScoreFlags extends CommonFlags {
   threads?: number;
   precision: Precision;
   device?: string[];
+  endpoint?: string;
   calibrate?: string;
   refine?: boolean;
   verifyInput?: boolean;
@@ -57,6 +58,7 @@ export function addScoreOptions(command: Command): Command {
     SHARED.sample(),
     SHARED.threads(),
     SHARED.device(),
+    SHARED.endpoint(),
     SHARED.precision(),
     SHARED.calibrate(),
     SHARED.refine(),
@@ -80,6 +82,7 @@ export function scoreOptionsOf(flags: ScoreFlags) {
     safety,
     precision,
     device,
+    endpoint,
     calibrate,
     allowTruncated,
     shardIndex,
@@ -103,6 +106,7 @@ export function scoreOptionsOf(flags: ScoreFlags) {
     verifyInput,
     precision,
     device,
+    endpoint,
     calibrate,
     allowTruncated,
     part: shardIndex,
@@ -134,6 +138,7 @@ Examples:
   shardsieve score pool/ --limit 1000 --out pilot          how long will it take?
   shardsieve score pool/ --shard-index 2/8 --out part-2    the third of eight machines; then shardsieve merge
   curl -sL https://example.org/00000.tar | shardsieve score - --name 00000 --out metadata
+  shardsieve score pool/ --endpoint https://gpu.example.org --out metadata     towers of another machine
 
 A second run does only what is missing. Finished shards are recognised before they are opened.`,
     )

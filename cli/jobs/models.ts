@@ -19,6 +19,7 @@ import type { WantedModel } from '../../src/run/score-job.ts';
 import type { ScoreModel } from '../../src/score/shard.ts';
 import { requireDevice } from '../devices/available.ts';
 import { type Device, nameOf, parseDevices } from '../devices/spec.ts';
+import { modelsAt } from '../endpoint/models.ts';
 import { DEFAULT_ALIAS } from '../models/aliases.ts';
 import { calibrationInput, calibrationPairs } from '../models/calibration.ts';
 import { checkPrecision, SLUG_ENDINGS } from '../models/precision.ts';
@@ -44,6 +45,8 @@ export interface ModelChoice {
   device?: readonly string[];
   /** A shard whose first pairs fix the scales of int8; default the built-in pictures and captions. */
   calibrate?: string;
+  /** A server whose models they are, by its API; `models` are its names then, default its first. */
+  endpoint?: string;
 }
 
 /**
@@ -51,6 +54,7 @@ export interface ModelChoice {
  * `DeviceError` where a device is lacking, `ModelError` and `DownloadError` as `resolveModel` does.
  */
 export async function wantModels(choice: ModelChoice, options: ResolveOptions = {}): Promise<WantedModel[]> {
+  if (choice.endpoint !== undefined) return modelsAt(choice.endpoint, choice, options);
   const specs = choice.models ?? [DEFAULT_ALIAS];
   const devices = parseDevices(choice.device);
   const precision = checkPrecision(choice, devices[0].kind);

@@ -13,3 +13,5 @@ export async function openBrowser(): Promise<Browser> {
   // Root has no sandbox.
   return chromium.launch({ executablePath: found.executable, args: ['--no-sandbox'] });
 }
+
+export type { Browser };
