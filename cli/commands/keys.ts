@@ -26,7 +26,7 @@ Examples:
   shardsieve keys new laptop
   shardsieve serve --keys keys.json
   shardsieve keys revoke laptop                       a running server sees it within a second
-  wrangler secret put SHARDSIEVE_KEYS < keys.json     the same file for Workers
+  wrangler secret put API_KEYS < keys.json            the same file for Workers
 
 The file holds SHA-256 hashes: a key is shown once, when it is made.`,
     );

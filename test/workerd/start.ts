@@ -1,7 +1,10 @@
 import { unstable_startWorker } from 'wrangler';
 
 export interface RunningWorker {
-  fetch(path: string, init?: { method?: string; body?: Uint8Array<ArrayBuffer> | string }): Promise<Response>;
+  fetch(
+    path: string,
+    init?: { method?: string; body?: Uint8Array<ArrayBuffer> | string; headers?: Record<string, string> },
+  ): Promise<Response>;
   dispose(): Promise<void>;
 }
 
