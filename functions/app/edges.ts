@@ -35,7 +35,8 @@ export function observe({ log, metrics }: Service): MiddlewareHandler<AppEnv> {
     metrics.count('shardsieve_requests_total', { route, method: context.req.method, status });
     metrics.observe('shardsieve_request_seconds', ms / 1000, { route });
     const line: LogLine = {
-      level: status >= 500 ? 'error' : 'info',
+      // 501 is what this server was not given, no fault of it.
+      level: status >= 500 && status !== 501 ? 'error' : 'info',
       message: 'request',
       requestId: context.get('requestId'),
       ...{ method: context.req.method, route, status, ms: Math.round(ms * 10) / 10 },

@@ -92,7 +92,7 @@ export function requestSchemas(limits: Limits) {
         images,
         labels: z.array(caption('label')).min(1).max(limits.prompts),
         templates: z
-          .array(caption('template').refine((text) => text.includes('{}'), 'has no {} for the label'))
+          .array(caption('template').regex(/\{\}/, 'has no {} for the label'))
           .min(1)
           .max(limits.prompts)
           .default(['a photo of a {}.'])
