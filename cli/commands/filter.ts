@@ -59,7 +59,8 @@ Examples:
   shardsieve filter pool/ --precision int8 --refine --fraction 0.3 --out filtered      fp32's subset, sooner
   shardsieve filter pool/ --limit 2000 --fraction 0.3 --out pilot       a pilot, with the time of the whole
 
-Score once, select many times: filtered/metadata is what \`shardsieve select\` reads.`,
+Score once, select many times: filtered/metadata is what \`shardsieve select\` reads. What filters of captions, languages
+or sizes drop is not decoded and has no row there; --full-metadata scores all of it, for other subsets.`,
     )
     .action(async (shards: string[], flags: FilterFlags) => {
       const choice = await selectionOf(flags);

@@ -21,7 +21,9 @@ export function savedLines(totals: ScoreTotals): string[] {
   const dropped = sumOf(filtered);
   const usable = totals.scored + dropped;
   const share = (n: number) => `${count(n)} (${percent(n, usable)})`;
-  const by = Object.entries(filtered).map(([name, n]) => `${name} ${share(n)}`);
+  const by = Object.entries(filtered)
+    .sort(([, a], [, b]) => b - a)
+    .map(([name, n]) => `${name} ${share(n)}`);
   const lines = [
     `work saved, of ${plural(usable, 'sample')} that could be scored (${count(seen)} seen):`,
     `  not decoded: ${share(dropped)}${by.length > 0 ? `; by ${by.join(', ')}` : ''}`,
