@@ -33,6 +33,8 @@ const COMMANDS: { [name: string]: () => Promise<(context: Context) => Command> }
   heads: async () => (await import('./commands/heads.ts')).headsCommand,
   safety: async () => (await import('./commands/safety.ts')).safetyCommand,
   serve: async () => (await import('./commands/serve.ts')).serveCommand,
+  setup: async () => (await import('./commands/setup.ts')).setupCommand,
+  doctor: async () => (await import('./commands/doctor.ts')).doctorCommand,
   demo: async () => (await import('./commands/demo.ts')).demoCommand,
 };
 

@@ -15,6 +15,7 @@ const REVISION = /^[A-Za-z0-9_][A-Za-z0-9_./@+=-]*$/;
 const ETAG = /^[A-Za-z0-9_-][A-Za-z0-9._-]*$/;
 const COMMIT = /^[0-9a-f]{40}$/;
 const SHA256 = /^[0-9a-f]{64}$/;
+const SHA512 = /^[0-9a-f]{128}$/;
 
 /** Throws `UsageError` unless `repo` is `org/name` (or an old-style `name`) as the hub allows it. */
 export function checkRepo(repo: string): void {
@@ -54,6 +55,10 @@ export function isCommit(revision: string): boolean {
 
 export function isSha256(etag: string): boolean {
   return SHA256.test(etag);
+}
+
+export function isSha512(etag: string): boolean {
+  return SHA512.test(etag);
 }
 
 /** A file's git object name: `sha1("blob <size>\0" + bytes)`. */

@@ -1,5 +1,5 @@
 /**
- * A file that is known by its address and its SHA-256 and lies in no hub repository. It is cached under its hash in
+ * A file that is known by its address and its SHA-256 (or SHA-512) and lies in no hub repository. It is cached under its hash in
  * `shardsieve/files` of the user's cache (`XDG_CACHE_HOME`, `~/.cache`), and downloaded as a hub's file is: resumed,
  * checked, by one process while others wait.
  */
@@ -17,13 +17,14 @@ import type { RequestTools } from './request.ts';
 import { downloadError, throwIfCancelled } from './retry.ts';
 import { type Env, hubSettings } from './settings.ts';
 
-export interface PinnedFile {
+export type PinnedFile = {
   /** For messages. */
   name: string;
   url: string;
-  /** Lower-case hex. */
-  sha256: string;
-}
+  /** Bytes, where known. */
+  size?: number;
+  /** Lower-case hex, one of the two. */
+} & ({ sha256: string; sha512?: undefined } | { sha512: string; sha256?: undefined });
 
 export type PinnedOptions = DownloadOptions;
 
@@ -35,7 +36,8 @@ export async function downloadPinned(
   throwIfCancelled(options.signal);
   const settings = hubSettings(options.env);
   const cache = filesCache(options.env);
-  const path = blobPath(cache, file.sha256);
+  const hash = file.sha256 ?? file.sha512;
+  const path = blobPath(cache, hash);
   // It got its name after its hash was found right.
   if ((await fileSize(path)) !== undefined) return { path, fromCache: true };
   if (settings.offline) {
@@ -55,7 +57,7 @@ export async function downloadPinned(
     hasToken: false,
     url: file.url,
   };
-  const metadata = { commit: '', etag: file.sha256, size: undefined };
+  const metadata = { commit: '', etag: hash, size: file.size };
   const isThere = async () => (await fileSize(path)) !== undefined;
   const outcome = await downloadBlob(metadata, { request: options, asked, cache, tools }, isThere);
   if (!outcome.ok) throw downloadError(outcome);

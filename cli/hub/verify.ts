@@ -3,13 +3,13 @@ import { createHash } from 'node:crypto';
 import { createReadStream } from 'node:fs';
 import { CancelledError } from '../../src/errors.ts';
 import { outputError } from './disk.ts';
-import { isGitBlobId, isSha256 } from './names.ts';
+import { isGitBlobId, isSha256, isSha512 } from './names.ts';
 
 const READ_BYTES = 1 << 20;
 
 /** Whether the tag is a hash of the content, so that bytes from any source can be checked against it. */
 export function isContentHash(etag: string): boolean {
-  return isSha256(etag) || isGitBlobId(etag);
+  return isSha256(etag) || isSha512(etag) || isGitBlobId(etag);
 }
 
 /**
@@ -24,11 +24,12 @@ export async function mismatch(
   etag: string,
   signal?: AbortSignal,
 ): Promise<{ algorithm: string; actual: string } | undefined> {
-  if (isSha256(etag)) {
-    const sha256 = createHash('sha256');
-    await feed(path, [sha256], signal);
-    const actual = sha256.digest('hex');
-    return actual === etag ? undefined : { algorithm: 'SHA-256', actual };
+  if (isSha256(etag) || isSha512(etag)) {
+    const bits = isSha256(etag) ? 256 : 512;
+    const hash = createHash(`sha${bits}`);
+    await feed(path, [hash], signal);
+    const actual = hash.digest('hex');
+    return actual === etag ? undefined : { algorithm: `SHA-${bits}`, actual };
   }
   if (isGitBlobId(etag)) {
     const blob = createHash('sha1').update(`blob ${size}\0`);

@@ -44,8 +44,17 @@ async function readRange(name: string, path: string, start: number, end: number)
 }
 
 /** Hex SHA-256 of a file's bytes, read as a stream: what identifies a model in `run.json`. Throws `ModelError`, `CancelledError`. */
-export async function sha256File(name: string, signal?: AbortSignal): Promise<string> {
-  const hash = createHash('sha256');
+export function sha256File(name: string, signal?: AbortSignal): Promise<string> {
+  return hashFile(name, 'sha256', signal);
+}
+
+/** The same with SHA-512, as NuGet has it. */
+export function sha512File(name: string, signal?: AbortSignal): Promise<string> {
+  return hashFile(name, 'sha512', signal);
+}
+
+async function hashFile(name: string, algorithm: string, signal?: AbortSignal): Promise<string> {
+  const hash = createHash(algorithm);
   try {
     await pipeline(createReadStream(name, { highWaterMark: 2 ** 20 }), hash, { signal });
   } catch (cause) {
