@@ -4,8 +4,8 @@
  */
 import type { Embedder } from '../../src/clip/embedder.ts';
 import { DownloadError, ModelError } from '../../src/errors.ts';
-import { type Tower, type TowerInfo, towerInfo } from './info.ts';
-import { decodeRows, encodePictures, encodeTexts, OCTETS, pictureBytes } from './protocol.ts';
+import { type TowerInfo, towerInfo } from './info.ts';
+import { decodeRows, encodePictures, encodeTexts, OCTETS, pictureBytes, type Tower } from './protocol.ts';
 import { type AskOptions, ask, type Fetcher } from './request.ts';
 
 export interface TowerPlace {

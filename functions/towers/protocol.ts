@@ -16,6 +16,9 @@
 import { ModelError } from '../../src/errors.ts';
 import type { TowerInfo } from './info.ts';
 
+export const TOWERS_PROTOCOL = 1;
+export const TOWERS = ['image', 'text'] as const;
+export type Tower = (typeof TOWERS)[number];
 export const OCTETS = 'application/octet-stream';
 
 /** Bytes of the longest body of each kind. */

@@ -3,8 +3,8 @@ import { sha256 } from '@noble/hashes/sha2.js';
 import { type Context, Hono } from 'hono';
 import type { Embedder } from '../../src/clip/embedder.ts';
 import { messageOf } from '../../src/errors.ts';
-import type { Tower, TowerInfo } from './info.ts';
-import { decodePictures, decodeTexts, encodeRows, longestBody, OCTETS } from './protocol.ts';
+import type { TowerInfo } from './info.ts';
+import { decodePictures, decodeTexts, encodeRows, longestBody, OCTETS, type Tower } from './protocol.ts';
 
 export interface TowerService {
   readonly info: TowerInfo;

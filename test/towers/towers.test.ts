@@ -17,7 +17,8 @@ const clip = await openClip(
   { config: 'demo/model/open_clip_config.json', weights: 'demo/model/open_clip_model.safetensors' },
   { threads: 1, worker: false },
 );
-const local = embedderOf(clip, parsePreprocess(undefined, SIDE));
+const preprocess = parsePreprocess(undefined, SIDE);
+const local = embedderOf(clip, preprocess);
 const tokenizer = createTokenizer(await loadMerges());
 const pictures = Array.from({ length: 5 }, (_, n) =>
   Uint8Array.from({ length: 3 * SIDE * SIDE }, (_, i) => (i * (n + 3) + 11 * n) % 256),
@@ -28,6 +29,9 @@ const texts = ['a cat', 'a dog on a red sofa in the sun', 'x', 'two birds', ''].
 
 const info: TowerInfo = {
   protocol: 1,
+  name: 'demo',
+  slug: 'demo',
+  preprocess,
   towers: ['image', 'text'],
   dim: local.dim,
   context_length: local.contextLength,
