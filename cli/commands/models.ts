@@ -1,7 +1,8 @@
-import { Command } from 'commander';
+import { Command, Option } from 'commander';
 import { parseClipConfig } from '../../src/clip/config.ts';
 import { DownloadError, ModelError } from '../../src/errors.ts';
 import { EXIT } from '../exit.ts';
+import { exportModel } from '../jobs/export-model.ts';
 import { wantModels } from '../jobs/models.ts';
 import { selfTest } from '../jobs/self-test.ts';
 import { listModels } from '../models/list.ts';
@@ -14,10 +15,11 @@ import { watchRun } from './watch.ts';
 
 export function modelsCommand(context: Context): Command {
   return new Command('models')
-    .description('List, describe and download models.')
+    .description('List, describe, download and export models.')
     .addCommand(listCommand(context))
     .addCommand(infoCommand(context))
     .addCommand(pullCommand(context))
+    .addCommand(exportCommand(context))
     .addHelpText(
       'after',
       `
@@ -132,4 +134,50 @@ function pullCommand({ signal, done }: Context): Command {
       }
       done(test.ok ? EXIT.done : EXIT.failed);
     });
+}
+
+function exportCommand({ signal, done }: Context): Command {
+  return new Command('export')
+    .description('Write a model’s towers as files that Cloudflare Workers load (docs/edge.md).')
+    .argument('<model>', 'alias, hf-hub:org/name[@revision], local-dir:PATH or demo')
+    .addOption(
+      new Option('--target <platform>', 'what the files are for').choices(['workers']).makeOptionMandatory(),
+    )
+    .requiredOption('--out <dir>', 'folder for image.ort, text.ort, table.f16 and manifest.json')
+    .addOption(
+      new Option('--precision <precision>', 'what the towers compute in')
+        .choices(['int8', 'int8-accurate'])
+        .default('int8-accurate'),
+    )
+    .option('--slug <slug>', 'name of the model in columns')
+    .option('--calibrate <shard>', 'a shard whose first 64 pairs fix the scales; default: built-in pairs')
+    .addOption(SHARED.quiet())
+    .addOption(SHARED.json())
+    .addHelpText(
+      'after',
+      '\nExample:\n  shardsieve models export datacomp-b32-256 --target workers --out towers',
+    )
+    .action(async (model: string, flags: CommonFlags & ExportFlags) => {
+      const terminal = openTerminal({ quiet: flags.quiet ?? false });
+      const { onDownload } = watchRun(terminal);
+      const { out, precision, slug, calibrate } = flags;
+      const { manifest, reused } = await exportModel(
+        { model, out, precision, slug, calibrate },
+        { signal, onProgress: onDownload, onNote: (note) => terminal.err(`${note}\n`) },
+      );
+      if (flags.json) terminal.out(`${JSON.stringify({ ...manifest, reused })}\n`);
+      else {
+        const sizes = Object.values(manifest.files).map((file) => `${file.name} ${bytes(file.bytes)}`);
+        terminal.out(`${manifest.name} in ${manifest.precision}: ${sizes.join(', ')} in ${out}`);
+        terminal.out(reused ? ' (as they were)\n' : '\n');
+      }
+      done(EXIT.done);
+    });
+}
+
+interface ExportFlags {
+  out: string;
+  precision: 'int8' | 'int8-accurate';
+  slug?: string;
+  calibrate?: string;
 }

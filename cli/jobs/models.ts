@@ -49,11 +49,23 @@ export interface ModelChoice {
   endpoint?: string;
 }
 
+/** What a run wants of a model, and the files of one on this machine. */
+export interface ReadyModel extends WantedModel {
+  checkpoint?: {
+    resolved: ResolvedModel;
+    config: ClipConfig;
+    preprocess: PreprocessConfig;
+    /** Hashes of what decides its numbers. */
+    made: { weights_sha256: string; model_cfg: string; preprocess_fingerprint: string };
+    quantised?: Quantised & { precision: QuantisedPrecision };
+  };
+}
+
 /**
  * Resolves, downloads where needed, and hashes each model. Throws `UsageError` for two models under one slug,
  * `DeviceError` where a device is lacking, `ModelError` and `DownloadError` as `resolveModel` does.
  */
-export async function wantModels(choice: ModelChoice, options: ResolveOptions = {}): Promise<WantedModel[]> {
+export async function wantModels(choice: ModelChoice, options: ResolveOptions = {}): Promise<ReadyModel[]> {
   if (choice.endpoint !== undefined) return modelsAt(choice.endpoint, choice, options);
   const specs = choice.models ?? [DEFAULT_ALIAS];
   const devices = parseDevices(choice.device);
@@ -70,7 +82,7 @@ export async function wantModels(choice: ModelChoice, options: ResolveOptions = 
     choice.fastDecode === true
       ? fastDecodeSide(models.map(({ preprocess }) => preprocess))
       : choice.fastDecode || undefined;
-  const wanted: WantedModel[] = [];
+  const wanted: ReadyModel[] = [];
   for (const [i, model] of models.entries()) {
     const { resolved } = model;
     const slug = choice.slugs?.[i] ?? `${resolved.slug}${SLUG_ENDINGS[precision]}`;
@@ -127,7 +139,7 @@ async function want(
     fastDecode: number | undefined;
   },
   options: ResolveOptions,
-): Promise<WantedModel> {
+): Promise<ReadyModel> {
   const { configPath, weightsPath, configJson } = resolved;
   const { precision, devices, threads, fit = 'open_clip', fastDecode } = choice;
   const made = {
@@ -164,6 +176,7 @@ async function want(
   };
   return {
     slug,
+    checkpoint: { resolved, config, preprocess, made, quantised },
     entry: {
       name: resolved.name,
       ...(resolved.revision === undefined ? {} : { revision: resolved.revision }),

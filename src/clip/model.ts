@@ -257,7 +257,7 @@ export function cosine(a: Float32Array, i: number, b: Float32Array, j: number, d
 const MIN_NORM = 1e-12;
 
 /** Scales each row to unit length in place; the norm is taken in float64. */
-function unitRows(rows: Float32Array, dim: number): Float32Array {
+export function unitRows(rows: Float32Array, dim: number): Float32Array {
   for (let start = 0; start < rows.length; start += dim) {
     let sum = 0;
     for (let k = start; k < start + dim; k++) sum += rows[k] * rows[k];

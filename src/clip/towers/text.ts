@@ -6,10 +6,14 @@ import { type BlockContext, block, layerNorm, type Pool } from './block.ts';
 import type { Linear } from './linear.ts';
 import type { Weights } from './weights.ts';
 
+/** Token ids int32 `[n, t]` to their embeddings float32 `[n, t, width]`. */
+export type LookUp = (graph: Graph, ids: Value) => Value;
+
 /**
  * Inputs `ids` int32 `[n, t]` and `end` int32 `[n]`, the index of the end-of-text token in each row; `t` is any
  * length up to the context. Output `embedding` float32 `[n, dim]`, not normalised. Attention is causal, so what
- * stands after `end` changes nothing and `t` need only reach the longest caption's end.
+ * stands after `end` changes nothing and `t` need only reach the longest caption's end. `lookUp` stands for the
+ * checkpoint's own table.
  */
 export function textTower(
   config: ClipConfig,
@@ -17,6 +21,7 @@ export function textTower(
   linear: Linear,
   location: string,
   form: AttentionForm = 'fused',
+  lookUp?: LookUp,
 ): Uint8Array {
   const { contextLength, vocabSize, width, layers, heads, mlpWidth } = config.text;
   const prefix = weights.textPrefix;
@@ -28,8 +33,11 @@ export function textTower(
   const table = weights.get(`${prefix}token_embedding.weight`, [vocabSize, width]);
   // The table is by far the largest tensor: rows are looked up first and widened afterwards. Not every GPU has half
   // floats, so there it is widened whole.
-  const found = graph.node('Gather', [isPlain ? graph.weight(table) : graph.stored(table), ids], { axis: 0 });
-  const embedded = isPlain || table.dtype === 'F32' ? found : graph.toFloat(found);
+  const stored: LookUp = () => {
+    const found = graph.node('Gather', [isPlain ? graph.weight(table) : graph.stored(table), ids], { axis: 0 });
+    return isPlain || table.dtype === 'F32' ? found : graph.toFloat(found);
+  };
+  const embedded = (lookUp ?? stored)(graph, ids);
   const idsShape = graph.node('Shape', [ids]);
   const length = graph.node('Shape', [ids], { start: 1, end: 2 });
   const positions = graph.weight(weights.get(`${prefix}positional_embedding`, [contextLength, width]));
