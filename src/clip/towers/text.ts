@@ -34,7 +34,9 @@ export function textTower(
   // The table is by far the largest tensor: rows are looked up first and widened afterwards. Not every GPU has half
   // floats, so there it is widened whole.
   const stored: LookUp = () => {
-    const found = graph.node('Gather', [isPlain ? graph.weight(table) : graph.stored(table), ids], { axis: 0 });
+    const found = graph.node('Gather', [isPlain ? graph.weight(table) : graph.stored(table), ids], {
+      axis: 0,
+    });
     return isPlain || table.dtype === 'F32' ? found : graph.toFloat(found);
   };
   const embedded = (lookUp ?? stored)(graph, ids);
