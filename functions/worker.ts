@@ -1,19 +1,9 @@
-import { Hono } from 'hono';
-import { VERSION } from '../src/version.ts';
+/** The front Worker's entry: `wrangler.toml`. What may not be compiled at run time is imported here. */
+import jpeg from '@jsquash/jpeg/codec/dec/mozjpeg_dec.wasm';
+import webp from '@jsquash/webp/codec/dec/webp_dec.wasm';
+import ort from 'onnxruntime-web/ort-wasm-simd-threaded.wasm';
+import merges from '../assets/clip-vocab/merges.txt.gz';
+import nsfwjs from '../assets/nsfwjs/mobilenet_v2.safetensors';
+import { frontFetch } from './workers/front.ts';
 
-/** The edge front. For now it only says that it is alive; scoring at the edge stands on the same rooms of `src/`. */
-const app = new Hono();
-
-app.get('/healthz', (context) => context.json({ status: 'ok', version: VERSION }));
-
-app.notFound((context) =>
-  context.json(
-    { type: 'about:blank', title: 'Not Found', status: 404, detail: `no route ${context.req.path}` },
-    404,
-    {
-      'content-type': 'application/problem+json',
-    },
-  ),
-);
-
-export default app;
+export default { fetch: frontFetch({ jpeg, webp, ort, merges, nsfwjs }) };

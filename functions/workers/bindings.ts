@@ -11,7 +11,12 @@ export interface R2Reader {
   get(key: string): Promise<R2Object | null>;
 }
 
-/** A service binding. */
-export interface Service {
+/** A service, or a folder of assets. */
+export interface Fetcher {
   fetch(request: Request): Promise<Response>;
+}
+
+/** Counted by Cloudflare where the request arrives, over all isolates there. */
+export interface RateLimitBinding {
+  limit(options: { key: string }): Promise<{ success: boolean }>;
 }

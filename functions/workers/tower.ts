@@ -7,6 +7,7 @@ import { TOWERS_PROTOCOL, type Tower } from '../towers/protocol.ts';
 import { type TowerService, towersApp } from '../towers/server.ts';
 import type { R2Reader } from './bindings.ts';
 import { loadTowers } from './embedder.ts';
+import { once } from './once.ts';
 import { opener, readManifest } from './r2.ts';
 import { EdgeRuntime } from './runtime.ts';
 
@@ -71,16 +72,4 @@ function towerApp(tower: Tower, wasm: WebAssembly.Module, mebibytes: number, env
     context.json({ wasm: runtime?.size ?? 0, touched: runtime?.touched() ?? 0, table: tableBytes }),
   );
   return app;
-}
-
-/** Does it when first asked, and again only if it failed. */
-export function once<T>(work: () => Promise<T>): () => Promise<T> {
-  let done: Promise<T> | undefined;
-  return () => {
-    done ??= work().catch((error: unknown) => {
-      done = undefined;
-      throw error;
-    });
-    return done;
-  };
 }

@@ -4,7 +4,7 @@ import { type RunningWorker, startWorker } from './start.ts';
 
 let worker: RunningWorker;
 beforeAll(async () => {
-  worker = await startWorker('wrangler.toml');
+  worker = await startWorker('wrangler.demo.toml');
 });
 afterAll(async () => {
   await worker?.dispose();

@@ -1,0 +1,167 @@
+/** The front Worker: the app, its pictures decoded and judged here, its towers wherever `model.ts` finds them. */
+import type { Hono } from 'hono';
+import { messageOf } from '../../src/errors.ts';
+import type { SessionFactory } from '../../src/onnx/session.ts';
+import { loadNsfwjs, type Nsfwjs } from '../../src/safety/nsfwjs/model.ts';
+import { NSFWJS_INPUT } from '../../src/safety/nsfwjs/preprocess.ts';
+import { createApp } from '../app/app.ts';
+import { keyStore, parseKeys } from '../app/keys.ts';
+import { EDGE_LIMITS } from '../app/limits.ts';
+import { createMetrics } from '../app/metrics.ts';
+import type { PageReader } from '../app/page.ts';
+import type { RateLimiter } from '../app/rate-limit.ts';
+import type { AppEnv } from '../app/route.ts';
+import type { LogLine, Service } from '../app/service.ts';
+import { createEdgeDecoder, type EdgeCodecs } from '../decode.ts';
+import type { Fetcher, RateLimitBinding } from './bindings.ts';
+import { type EdgeModel, type ModelEnv, openModel } from './model.ts';
+import { once } from './once.ts';
+import { EdgeRuntime } from './runtime.ts';
+
+export interface FrontEnv extends ModelEnv {
+  /** `yes`: whoever reaches the Worker may use it. */
+  OPEN?: string;
+  /** `{"keys": […]}` as `shardsieve keys` writes it, a secret. Without it and without `OPEN` nobody gets in. */
+  API_KEYS?: string;
+  RATE_LIMITER?: RateLimitBinding;
+  /** Origins of pages that may call the API, with commas between. */
+  CORS_ORIGINS?: string;
+  /** The folder `web`. */
+  ASSETS?: Fetcher;
+  /** MiB of the runtime's memory here: NSFWJS takes 34, the demo model's towers 6 more. */
+  WASM_MIB?: string;
+}
+
+/** What the bundle holds beside code. */
+export interface FrontModules extends EdgeCodecs {
+  ort: WebAssembly.Module;
+  merges: ArrayBuffer;
+  nsfwjs: ArrayBuffer;
+}
+
+const WASM_MIB = 48;
+/** Of Workers' own rate limits, which are counted by the minute here. */
+const PERIOD_SECONDS = 60;
+
+/** The service of an isolate; its model comes with the first request that wants one. */
+export interface Front {
+  service: Service;
+  /** Finds the model, if it was not found yet. Throws what `openModel` throws. */
+  open(): Promise<void>;
+}
+
+export async function createFront(env: FrontEnv, modules: FrontModules): Promise<Front> {
+  const runtime = once(() => EdgeRuntime.start(modules.ort, Number(env.WASM_MIB ?? WASM_MIB)));
+  const models: EdgeModel[] = [];
+  const open = once(async () => {
+    models.push(await openModel(env, { merges: new Uint8Array(modules.merges), runtime }));
+  });
+  const service: Service = {
+    models,
+    decoder: createEdgeDecoder(modules, { maxPixels: EDGE_LIMITS.imagePixels }),
+    nsfw: singly(await loadNsfwjs(new Uint8Array(modules.nsfwjs), whenRun(runtime))),
+    limits: EDGE_LIMITS,
+    keys: keysOf(env),
+    clientOf: (request) => request.headers.get('cf-connecting-ip') ?? undefined,
+    async ready() {
+      await open();
+      for (const model of models) await model.warm();
+    },
+    metrics: createMetrics(),
+    log,
+  };
+  if (env.RATE_LIMITER !== undefined) service.rateLimit = counted(env.RATE_LIMITER);
+  if (env.CORS_ORIGINS) service.cors = env.CORS_ORIGINS.split(',').map((origin) => origin.trim());
+  if (env.ASSETS !== undefined) service.page = pageOf(env.ASSETS);
+  return { service, open };
+}
+
+/** The Worker's `fetch`. The model is looked for when the API is asked; where it is not found, the app says so. */
+export function frontFetch(modules: FrontModules) {
+  let made: Promise<{ app: Hono<AppEnv>; front: Front }> | undefined;
+  return async (request: Request, env: FrontEnv): Promise<Response> => {
+    made ??= createFront(env, modules).then((front) => ({ front, app: createApp(front.service) }));
+    const { front, app } = await made;
+    if (new URL(request.url).pathname.startsWith('/v1/')) {
+      await front.open().catch((error: unknown) => {
+        log({ level: 'error', message: 'there is no model', error: messageOf(error) });
+      });
+    }
+    return app.fetch(request, env);
+  };
+}
+
+function log(line: LogLine): void {
+  console.log(JSON.stringify(line));
+}
+
+function keysOf({ OPEN, API_KEYS }: FrontEnv): Service['keys'] {
+  if (OPEN === 'yes') return 'open';
+  try {
+    const records = API_KEYS === undefined ? [] : parseKeys(API_KEYS, 'API_KEYS');
+    if (records.length === 0)
+      log({ level: 'warn', message: 'there are no keys: set API_KEYS, or OPEN = "yes"' });
+    return keyStore(() => records);
+  } catch (error) {
+    log({ level: 'error', message: 'the keys cannot be read', error: messageOf(error) });
+    return keyStore(() => []);
+  }
+}
+
+function counted(binding: RateLimitBinding): RateLimiter {
+  return {
+    async take(holder) {
+      const { success } = await binding.limit({ key: holder });
+      return success ? { allowed: true } : { allowed: false, retryAfter: PERIOD_SECONDS };
+    },
+  };
+}
+
+function pageOf(assets: Fetcher): PageReader {
+  return async (name) => {
+    const response = await assets.fetch(new Request(`http://assets/${name}`));
+    if (!response.ok) throw new Error(`the page's ${name} is not there: ${response.status}`);
+    return new Uint8Array(await response.arrayBuffer());
+  };
+}
+
+/** A runtime that is started, and a graph that is loaded, when first run: most requests ask for no judgement. */
+function whenRun(runtime: () => Promise<EdgeRuntime>): SessionFactory {
+  return {
+    location: '',
+    provider: 'wasm',
+    async create(graph) {
+      const session = once(async () => (await runtime()).create(graph));
+      return {
+        run: async (feeds) => (await session()).run(feeds),
+        release: async () => (await session()).release(),
+      };
+    },
+  };
+}
+
+/** One picture a run: a batch takes 18 MiB more and is no faster on one thread. */
+function singly(nsfwjs: Nsfwjs): Nsfwjs {
+  const classifyInputs: Nsfwjs['classifyInputs'] = async (inputs, n) => {
+    const out = new Float32Array(n * nsfwjs.labels.length);
+    for (let i = 0; i < n; i++) {
+      const one = inputs.subarray(i * NSFWJS_INPUT, (i + 1) * NSFWJS_INPUT);
+      out.set(await nsfwjs.classifyInputs(one, 1), i * nsfwjs.labels.length);
+    }
+    return out;
+  };
+  return {
+    labels: nsfwjs.labels,
+    fingerprint: nsfwjs.fingerprint,
+    sha256: nsfwjs.sha256,
+    classifyInputs,
+    async classify(pictures) {
+      const out = new Float32Array(pictures.length * nsfwjs.labels.length);
+      for (const [i, picture] of pictures.entries()) {
+        out.set(await nsfwjs.classify([picture]), i * nsfwjs.labels.length);
+      }
+      return out;
+    },
+    release: () => nsfwjs.release(),
+  };
+}

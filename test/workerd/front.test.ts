@@ -1,0 +1,136 @@
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import type { TestHarness } from 'wrangler';
+import { openFolder } from '../../cli/io/folder.ts';
+import { exportModel } from '../../cli/jobs/export-model.ts';
+import { newKey } from '../../functions/app/keys.ts';
+import type { ScoreAnswer } from '../../functions/app/schemas.ts';
+import { memorySource } from '../../src/io/memory.ts';
+import { readColumns } from '../../src/metadata/parquet-read.ts';
+import { type Pair, toPair } from '../../src/webdataset/pair.ts';
+import { readSamples } from '../../src/webdataset/samples.ts';
+import { cli } from '../helpers/cli.ts';
+import { scratch } from '../helpers/tmp.ts';
+import { startEdge, uploadTowers } from './edge.ts';
+
+const SHARD = 'demo/shards/demo-00001.tar';
+const PAIRS = 32;
+const folder = await scratch();
+const env = { SHARDSIEVE_QUANTISED: join(folder, 'quantised') };
+const towers = join(folder, 'towers');
+const pairs: Pair[] = [];
+/** What the command line makes of the shard in the same precision, by key. */
+const expected = new Map<string, number>();
+const punsafe = new Map<string, number>();
+
+beforeAll(async () => {
+  await exportModel({ model: 'demo', out: towers }, { env: { ...process.env, ...env } });
+  const out = join(folder, 'metadata');
+  const flags = ['--model', 'demo', '--precision', 'int8-accurate', '--safety', 'nsfwjs', '--quiet'];
+  const scored = await cli(['score', SHARD, '--out', out, ...flags], { env });
+  expect([scored.code, scored.stderr]).toEqual([0, '']);
+  const columns = new Map(
+    (await readColumns(openFolder(out), 'demo-00001.parquet')).map(({ name, values }) => [name, values]),
+  );
+  const column = (name: string) => Array.from(columns.get(name) as ArrayLike<number>);
+  Array.from(columns.get('key') as ArrayLike<string>).forEach((key, i) => {
+    expected.set(key, column('clip_demo_int8_accurate_similarity_score')[i]);
+    punsafe.set(key, column('punsafe')[i]);
+  });
+  const source = memorySource('pool', new Uint8Array(await readFile(SHARD)));
+  for await (const sample of readSamples(source.stream(), { shard: 'demo-00001' })) {
+    pairs.push(toPair(sample, { shardBase: 'demo-00001' }));
+    if (pairs.length === PAIRS) break;
+  }
+});
+
+async function score(url: string, some: readonly Pair[], key?: string): Promise<ScoreAnswer> {
+  const items = some.map(({ image, caption }) => ({
+    image: { base64: Buffer.from(image).toString('base64') },
+    captions: [caption],
+  }));
+  const response = await fetch(`${url}/v1/score`, {
+    method: 'POST',
+    headers: {
+      'content-type': 'application/json',
+      ...(key ? { authorization: `Bearer ${key}` } : {}),
+    },
+    body: JSON.stringify({ items }),
+  });
+  if (!response.ok) throw new Error(`${response.status} ${await response.text()}`);
+  return (await response.json()) as ScoreAnswer;
+}
+
+const similarities = ({ items }: ScoreAnswer) => items.map(({ scores }) => scores[0].similarity);
+
+/** As scored behind service bindings. */
+let bound: number[];
+
+describe('the front Worker', () => {
+  let server: TestHarness;
+  let url: string;
+  afterAll(() => server?.close());
+
+  it('scores as the command line does, its towers in Workers of their own', async () => {
+    ({ server, url } = await startEdge([
+      { configPath: 'wrangler.toml', vars: { OPEN: 'yes' } },
+      { configPath: 'wrangler.image.toml' },
+      { configPath: 'wrangler.text.toml' },
+    ]));
+    await uploadTowers(server, 'shardsieve-image', towers);
+    expect((await fetch(`${url}/readyz`)).status).toBe(200);
+    const found: number[] = [];
+    for (let start = 0; start < PAIRS; start += 16) {
+      const some = pairs.slice(start, start + 16);
+      const answer = await score(url, some);
+      expect(answer.model).toMatchObject({ slug: 'demo_int8_accurate', provider: 'wasm' });
+      found.push(...similarities(answer));
+      for (const [i, { safety }] of answer.items.entries()) {
+        expect(Math.abs((safety?.punsafe ?? 9) - punsafe.get(some[i].key)!)).toBeLessThan(1e-3);
+      }
+    }
+    const differences = pairs.map(({ key }, i) => Math.abs(found[i] - expected.get(key)!));
+    expect(Math.max(...differences)).toBeLessThanOrEqual(1e-3);
+    expect(similarities(await score(url, [pairs[5]]))).toEqual([found[5]]);
+    bound = found;
+  });
+
+  it('shows its page, through its own headers', async () => {
+    const page = await fetch(url);
+    expect([page.status, page.headers.get('content-type')]).toEqual([200, 'text/html; charset=utf-8']);
+    expect(page.headers.get('content-security-policy')).toContain("default-src 'none'");
+    expect(await page.text()).toBe(await readFile('web/index.html', 'utf8'));
+    expect((await fetch(`${url}/tsconfig.json`)).status).toBe(404);
+  });
+});
+
+describe('a front Worker that is to hold the towers itself', () => {
+  let server: TestHarness;
+  let url: string;
+  const { key, record } = newKey('me', '2026-11-25T00:00:00Z');
+  beforeAll(async () => {
+    const API_KEYS = JSON.stringify({ keys: [record] });
+    ({ server, url } = await startEdge([
+      { configPath: 'wrangler.demo.toml', secrets: { API_KEYS } },
+    ]));
+  });
+  afterAll(() => server?.close());
+
+  it('without them is alive, lets nobody in without a key, and says what it lacks', async () => {
+    expect((await fetch(`${url}/healthz`)).status).toBe(200);
+    const statusWith = (asked: string) => score(url, pairs.slice(0, 1), asked).catch(String);
+    expect(await statusWith('')).toContain('401');
+    expect(await statusWith('ssk_wrong')).toContain('401');
+    expect(await statusWith(key)).toContain('503');
+    expect((await fetch(`${url}/readyz`)).status).toBe(503);
+    const logs = server.getLogs().map(({ message }) => message);
+    expect(logs.join('\n')).toContain('model/manifest.json');
+  });
+
+  it('finds them once they are there, and gives the same scores', async () => {
+    await uploadTowers(server, 'shardsieve-demo', towers);
+    expect(similarities(await score(url, pairs.slice(3, 7), key))).toEqual(bound.slice(3, 7));
+    expect((await fetch(`${url}/readyz`)).status).toBe(200);
+  });
+});
