@@ -111,9 +111,7 @@ describe('a front Worker that is to hold the towers itself', () => {
   const { key, record } = newKey('me', '2026-11-25T00:00:00Z');
   beforeAll(async () => {
     const API_KEYS = JSON.stringify({ keys: [record] });
-    ({ server, url } = await startEdge([
-      { configPath: 'wrangler.demo.toml', secrets: { API_KEYS } },
-    ]));
+    ({ server, url } = await startEdge([{ configPath: 'wrangler.demo.toml', secrets: { API_KEYS } }]));
   });
   afterAll(() => server?.close());
 
