@@ -1,0 +1,72 @@
+/**
+ * `npm run dev:edge`: the edge in the real workerd on this machine, ready to score.
+ *
+ *     npm run dev:edge                                    one Worker, the demo model in its isolate
+ *     npm run dev:edge -- --model MODEL --towers bound    three Workers, each tower in its own
+ *     npm run dev:edge -- --port 8788
+ *
+ * Exports the model, puts it into the local R2 and starts wrangler. Needs no Python and no account.
+ */
+import { spawn } from 'node:child_process';
+import { parseArgs } from 'node:util';
+import { getPlatformProxy } from 'wrangler';
+import { fs, path } from 'zx';
+import { exportModel } from '../cli/jobs/export-model.ts';
+import { MANIFEST_FILE } from '../src/clip/export/manifest.ts';
+
+const { values } = parseArgs({
+  options: {
+    model: { type: 'string', default: 'demo' },
+    towers: { type: 'string', default: 'here' },
+    port: { type: 'string', default: '8787' },
+  },
+});
+const { model, towers, port } = values;
+
+const CONFIGS: Record<string, string[]> = {
+  here: ['wrangler.demo.toml'],
+  bound: ['wrangler.toml', 'wrangler.image.toml', 'wrangler.text.toml'],
+};
+const configs = CONFIGS[towers];
+if (configs === undefined) throw new Error(`--towers is here or bound, not ${towers}`);
+
+process.env['WRANGLER_SEND_METRICS'] = 'false';
+process.env['CLOUDFLARE_CF_FETCH_ENABLED'] = 'false';
+
+const folder = path.resolve('.cache/edge', model.replaceAll(/[^\w.-]+/g, '_'));
+const { manifest } = await exportModel({ model, out: folder }, { onNote: (note) => console.log(note) });
+await upload();
+console.log(`${manifest.name} in ${manifest.precision}; try it at http://127.0.0.1:${port}/`);
+
+const args = configs.flatMap((config) => ['-c', config]);
+const started = spawn('wrangler', ['dev', ...args, '--port', port, '--var', 'OPEN:yes'], {
+  stdio: 'inherit',
+});
+for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => started.kill(signal));
+started.on('exit', (code) => {
+  process.exitCode = code ?? 1;
+});
+
+/** Into the local R2 that `wrangler dev` reads, where it is not there already; the manifest last. */
+async function upload(): Promise<void> {
+  const { env, dispose } = await getPlatformProxy<{ MODELS: Bucket; MODEL: string }>({
+    configPath: configs[0],
+  });
+  try {
+    const at = (name: string) => `${env.MODEL}/${name}`;
+    const before = await (await env.MODELS.get(at(MANIFEST_FILE)))?.text();
+    const wanted = await fs.readFile(path.join(folder, MANIFEST_FILE), 'utf8');
+    if (before === wanted) return;
+    for (const { name } of Object.values(manifest.files)) {
+      await env.MODELS.put(at(name), await fs.readFile(path.join(folder, name)));
+    }
+    await env.MODELS.put(at(MANIFEST_FILE), wanted);
+  } finally {
+    await dispose();
+  }
+}
+
+interface Bucket {
+  get(key: string): Promise<{ text(): Promise<string> } | null>;
+  put(key: string, value: Uint8Array | string): Promise<unknown>;
+}
