@@ -19,8 +19,10 @@ export interface JobEngine {
 export interface JobLimits {
   /** Shards of one job. */
   shards: number;
-  /** Samples of one shard: its rows are in memory together when its files are written, some kilobytes each. */
+  /** Samples of one shard: its rows are in memory together when its files are written, some two kilobytes each. */
   samples: number;
+  /** Bytes of one shard's npz, which is in memory then too. */
+  embeddingBytes: number;
   /** Samples between two checkpoints; what a crash costs at most. */
   window: number;
   /** After so many samples, or milliseconds, a shard goes on in another invocation. */
@@ -45,7 +47,8 @@ export interface JobLimits {
  */
 export const JOB_LIMITS: JobLimits = {
   shards: 10_000,
-  samples: 32_768,
+  samples: 16_384,
+  embeddingBytes: 32 * 2 ** 20,
   window: 128,
   pieceSamples: 512,
   judgedSamples: 128,

@@ -69,6 +69,16 @@ export async function scoreWindow(
       hint: 'Score it with the command line, or cut it with shardsieve reshard',
     });
   }
+  const bytes = record.embeddings ? 2 * 2 * loaded.clip.dim * counts.scored : 0;
+  if (bytes > limits.embeddingBytes) {
+    throw new UsageError(
+      `its embeddings take more than ${limits.embeddingBytes} bytes, which is what a job takes`,
+      {
+        shard,
+        hint: 'Leave them out (embeddings: false), score it with the command line, or cut it with shardsieve reshard',
+      },
+    );
+  }
   for (const { key } of [...part.rows, ...part.skipped]) seen.add(key);
   const table = { rows: part.rows, clips: [joinClips(clips, loaded)] };
   const groups = await annotateTable(

@@ -2,7 +2,7 @@
 import { isShardsieveError, MetadataError, messageOf, OutputError, ShardError } from '../../src/errors.ts';
 import type { ByteSource, Folder, Sink } from '../../src/io/bytes.ts';
 import { streamBytes } from '../../src/io/web.ts';
-import { absent, type Bucket, bodyOf, listAll, type StoredObject } from './bucket.ts';
+import { absent, type Bucket, bodyOf, listAll, type PutOptions, type StoredObject } from './bucket.ts';
 
 /**
  * One version of an object, read from an offset on. Throws `ShardError` `unreadable` where the object is another by now,
@@ -46,7 +46,7 @@ export function bucketSource(bucket: Bucket, object: StoredObject, from = 0): By
 export interface BucketFolderOptions {
   /** Asked before every change; throws where this writer may not write any more. */
   mayWrite?(name: string): Promise<void>;
-  /** Kept beside an object, to be had by listing. */
+  /** Kept beside an object that is written in one go, to be had by listing. */
   describe?(name: string, bytes: Uint8Array): Record<string, string> | undefined;
 }
 
@@ -79,11 +79,14 @@ export function bucketFolder(bucket: Bucket, prefix: string, options: BucketFold
     },
     async create(name) {
       const before = await bucket.head(prefix + name);
-      return new ObjectSink(`${label}/${name}`, async (bytes) => {
+      return new ObjectSink(`${label}/${name}`, async (chunks) => {
         await mayWrite(name);
-        const customMetadata = describe(name, bytes);
+        const customMetadata = chunks.length === 1 ? describe(name, chunks[0]) : undefined;
         const onlyIf = before === null ? absent() : { etagMatches: before.etag };
-        return bucket.put(prefix + name, bytes, { onlyIf, ...(customMetadata ? { customMetadata } : {}) });
+        return putChunks(bucket, prefix + name, chunks, {
+          onlyIf,
+          ...(customMetadata ? { customMetadata } : {}),
+        });
       });
     },
     async remove(name) {
@@ -95,10 +98,10 @@ export function bucketFolder(bucket: Bucket, prefix: string, options: BucketFold
 
 class ObjectSink implements Sink {
   readonly name: string;
-  readonly #put: (bytes: Uint8Array) => Promise<StoredObject | null>;
+  readonly #put: (chunks: Uint8Array[]) => Promise<StoredObject | null>;
   #chunks: Uint8Array[] | undefined = [];
 
-  constructor(name: string, put: (bytes: Uint8Array) => Promise<StoredObject | null>) {
+  constructor(name: string, put: (chunks: Uint8Array[]) => Promise<StoredObject | null>) {
     this.name = name;
     this.#put = put;
   }
@@ -113,7 +116,7 @@ class ObjectSink implements Sink {
     this.#chunks = undefined;
     let put: StoredObject | null;
     try {
-      put = await this.#put(chunks.length === 1 ? chunks[0] : concat(chunks));
+      put = await this.#put(chunks);
     } catch (cause) {
       if (isShardsieveError(cause)) throw cause;
       throw new OutputError(`R2 does not take it: ${messageOf(cause)}`, { file: this.name, cause });
@@ -131,9 +134,39 @@ class ObjectSink implements Sink {
   }
 }
 
-/** Empties `chunks` on the way, so that what is held twice is one chunk. */
-function concat(chunks: Uint8Array[]): Uint8Array {
-  const whole = new Uint8Array(chunks.reduce((sum, { length }) => sum + length, 0));
+/** Workers' stream of a length that is known, without which R2 takes none. */
+type FixedLength = new (
+  length: number,
+) => { readable: ReadableStream<Uint8Array>; writable: WritableStream<Uint8Array> };
+
+/** Chunk after chunk where the platform can, so that what is held is held once; `chunks` is emptied on the way. */
+async function putChunks(
+  bucket: Bucket,
+  key: string,
+  chunks: Uint8Array[],
+  options: PutOptions,
+): Promise<StoredObject | null> {
+  const length = chunks.reduce((sum, chunk) => sum + chunk.length, 0);
+  const { FixedLengthStream } = globalThis as { FixedLengthStream?: FixedLength };
+  if (chunks.length === 1 || FixedLengthStream === undefined)
+    return bucket.put(key, joined(chunks, length), options);
+  const { readable, writable } = new FixedLengthStream(length);
+  const writer = writable.getWriter();
+  const feed = async (): Promise<void> => {
+    for (let chunk = chunks.shift(); chunk !== undefined; chunk = chunks.shift()) await writer.write(chunk);
+    await writer.close();
+  };
+  // Where R2 does not want it, it does not read it either.
+  const feeding = feed().catch(() => undefined);
+  const put = await bucket.put(key, readable, options);
+  if (put === null) await writer.abort().catch(() => undefined);
+  await feeding;
+  return put;
+}
+
+function joined(chunks: Uint8Array[], length: number): Uint8Array {
+  if (chunks.length === 1) return chunks[0];
+  const whole = new Uint8Array(length);
   let at = 0;
   for (let chunk = chunks.shift(); chunk !== undefined; chunk = chunks.shift()) {
     whole.set(chunk, at);
