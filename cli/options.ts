@@ -116,6 +116,8 @@ export const SHARED = {
       '--endpoint <url>',
       'towers of a server that runs shardsieve’s API; its key in SHARDSIEVE_KEY',
     ),
+  trace: () =>
+    new Option('--trace <file>', "write what was done when, in Chrome's trace format (docs/performance.md)"),
   device: () =>
     new Option(
       '--device <device>',

@@ -30,6 +30,7 @@ export interface ScoreFlags extends CommonFlags {
   limit?: number;
   sample?: number;
   threads?: number;
+  trace?: string;
   precision: Precision;
   device?: string[];
   endpoint?: string;
@@ -57,6 +58,7 @@ export function addScoreOptions(command: Command): Command {
     SHARED.limit(),
     SHARED.sample(),
     SHARED.threads(),
+    SHARED.trace(),
     SHARED.device(),
     SHARED.endpoint(),
     SHARED.precision(),
@@ -80,6 +82,7 @@ export function scoreOptionsOf(flags: ScoreFlags) {
   const {
     fastDecode,
     safety,
+    trace,
     precision,
     device,
     endpoint,
@@ -103,6 +106,7 @@ export function scoreOptionsOf(flags: ScoreFlags) {
     limit,
     sample,
     threads,
+    trace,
     verifyInput,
     precision,
     device,

@@ -37,11 +37,15 @@ export interface DecoderOptions {
   fastDecode?: number;
 }
 
+/** Threads of libuv, in which sharp and zlib work: as many as Node starts. */
+const LANES = Number(process.env['UV_THREADPOOL_SIZE']) || 4;
+
 /** A decoder for Node. Safe to call for many pictures at once. */
 export function createDecoder({ fastDecode }: DecoderOptions = {}): ImageDecoder {
   settle();
   const reduced = fastDecode === undefined ? '' : `, large JPEGs reduced to ${fastDecode} px and more`;
   return {
+    lanes: LANES,
     name: `sharp ${sharp.versions['sharp'] ?? '?'} (vips ${sharp.versions.vips})${reduced}`,
     async decode(bytes: Uint8Array, header: ImageHeader, options: DecodeOptions = {}): Promise<Pixels> {
       const visual = options.fit === 'visual';

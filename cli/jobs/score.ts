@@ -17,6 +17,7 @@ import { openPass } from '../safety/pass.ts';
 import { type ModelChoice, wantModels } from './models.ts';
 import { checkRefine, marksOf, refiningOf } from './refine.ts';
 import { openPart, type Shards } from './shards.ts';
+import { openTrace } from './trace-file.ts';
 
 /** How samples become rows; the same for scoring and resharding, so that both derive the same uids. */
 export interface PairChoice {
@@ -56,6 +57,8 @@ export interface ScoreOptions extends Shards, ModelChoice, PairChoice {
   refine?: readonly FilterInput[];
   /** Drops samples before they are decoded: `openPlan` makes it of filters. `entry` says by what, in `run.json`. */
   gate?: { gate: Gate; entry: Json };
+  /** File for a trace of the run, in Chrome's format. */
+  trace?: string;
   onEvent?: OnEvent;
   /** Download progress of models, and notes of the hub. */
   onDownload?: (progress: { file: string; received: number; total: number | undefined }) => void;
@@ -90,6 +93,7 @@ export async function scoreShards(options: ScoreOptions): Promise<ScoreTotals> {
   const refining = await refiningOf(options, models, resolving);
   await refuseUnrefined(folder, models, refining);
   const safety = await openPass(options, models, folder);
+  const { tracer, close } = await openTrace(options.trace);
   return runScore({
     sources,
     models,
@@ -116,14 +120,16 @@ export async function scoreShards(options: ScoreOptions): Promise<ScoreTotals> {
     allowTruncated: options.allowTruncated ?? false,
     hasher: sha256Hasher,
     now: () => Date.now(),
+    watch: tracer,
     onEvent,
     signal: options.signal,
   })
     .then(async (totals) => {
       await safety.complete(totals, sources);
+      totals.stages = Object.fromEntries(tracer.seconds);
       return totals;
     })
-    .finally(() => safety.close());
+    .finally(() => Promise.all([safety.close(), close()]));
 }
 
 export { checkTotals };

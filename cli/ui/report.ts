@@ -29,8 +29,14 @@ export function scoreSummary(totals: ScoreTotals, seconds: number) {
     ...(shards.failed.length > 0 ? { failures: shards.failed } : {}),
     ...(shards.truncated.length > 0 ? { truncated: shards.truncated } : {}),
     ...(towers.length > 0 ? { towers } : {}),
+    ...(towers.length > 0 ? { stages: stagesOf(totals) } : {}),
     seconds: round(seconds),
   };
+}
+
+/** Seconds of each stage; what several threads do at once counts for each. */
+function stagesOf({ stages }: ScoreTotals): { [stage: string]: number } {
+  return Object.fromEntries(Object.entries(stages).map(([stage, seconds]) => [stage, round(seconds)]));
 }
 
 export function filterSummary(

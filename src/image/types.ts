@@ -124,6 +124,8 @@ export interface DecodeOptions {
 export interface ImageDecoder {
   /** For `run.json` and its fingerprint: library and version, such as `sharp 0.35.5`. */
   readonly name: string;
+  /** Pictures that it decodes at once; more would only wait, and hold memory. One where absent. */
+  readonly lanes?: number;
   /**
    * Pixels of the first frame. `header` is what `sniff` read from the same bytes.
    * Throws `SampleError` `undecodable_image`, `image_too_large` or `unsupported_at_edge`; `CancelledError` where

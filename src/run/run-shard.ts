@@ -2,26 +2,58 @@
 import { outdates } from '../annotate/own.ts';
 import { annotateTable } from '../annotate/table.ts';
 import { type Annotator, needsPictures } from '../annotate/types.ts';
-import { MetadataError, ShardError } from '../errors.ts';
+import { CancelledError, MetadataError, ShardError } from '../errors.ts';
 import type { SourceIdentity } from '../io/bytes.ts';
 import type { ColumnGroup } from '../metadata/columns.ts';
 import { addColumns, commitShard } from '../metadata/commit.ts';
 import type { ShardStats } from '../metadata/stats.ts';
+import type { Budget } from '../score/ahead.ts';
 import { type ScoredShard, scoreShard } from '../score/shard.ts';
+import { UNWATCHED, watched } from '../score/stages.ts';
 import type { LoadedModels } from './loaded-models.ts';
 import type { ScoreJob, WantedModel } from './score-job.ts';
 import { fail, type Planned, pilotOf } from './score-plan.ts';
 import { addStats, type ScoreTotals } from './totals.ts';
 
+/** What shards of one run share. */
+export interface Shared {
+  models: LoadedModels;
+  /** Held while a shard is read and decoded: the next one begins when the towers have but the last batches to do. */
+  reading: Budget;
+  totals: ScoreTotals;
+}
+
 /** Scores one shard and commits it. Returns the number of samples that it took from a pilot's limit. */
-export async function runShard(
+export async function runShard(job: ScoreJob, item: Planned, shared: Shared, left: number): Promise<number> {
+  const { reading } = shared;
+  await reading.take(1);
+  if (job.signal?.aborted) {
+    reading.give(1);
+    throw new CancelledError();
+  }
+  let isReading = true;
+  const onPrepared = (): void => {
+    if (isReading) reading.give(1);
+    isReading = false;
+  };
+  const end = job.watch?.begin('shard', { shard: item.shard });
+  try {
+    return await scoreAndCommit(job, item, shared, left, onPrepared);
+  } finally {
+    end?.();
+    onPrepared();
+  }
+}
+
+async function scoreAndCommit(
   job: ScoreJob,
   item: Planned,
-  models: LoadedModels,
-  totals: ScoreTotals,
+  { models, totals }: Shared,
   left: number,
+  onPrepared: () => void,
 ): Promise<number> {
   const { shard, source, state } = item;
+  const { watch = UNWATCHED } = job;
   const adding = state === 'missing_groups';
   const wanted = job.models.filter(({ slug }) => !adding || item.missing.includes(`clip:${slug}`));
   const slugs = new Set(wanted.map(({ slug }) => `embeddings:${slug}`));
@@ -55,15 +87,19 @@ export async function runShard(
       },
       ...(Number.isFinite(left) ? { limit: left } : {}),
       ...(draw === undefined ? {} : { draw: (key: string) => draw(shard, key) }),
+      ...{ onPrepared, watch },
       signal: job.signal,
     });
     const judged = new Map(pictured.map((annotator, i) => [annotator, scored.judged[i]]));
-    const groups = await annotateTable({ shard, table: scored.table, judged }, annotators);
-    if (!job.embeddings) {
-      scored.table.clips = scored.table.clips.map(({ image: _, text: __, ...scores }) => scores);
-    }
-    const input = scored.readToEnd ? { ...item.identity, sha256: hash.digest() } : item.identity;
-    const stats = await commit(job, item, { wanted, annotators, groups }, scored, input, started);
+    const about = { shard, count: scored.counts.scored };
+    const stats = await watched(watch, 'write', about, async () => {
+      const groups = await annotateTable({ shard, table: scored.table, judged }, annotators);
+      if (!job.embeddings) {
+        scored.table.clips = scored.table.clips.map(({ image: _, text: __, ...scores }) => scores);
+      }
+      const input = scored.readToEnd ? { ...item.identity, sha256: hash.digest() } : item.identity;
+      return commit(job, item, { wanted, annotators, groups }, scored, input, started);
+    });
     addStats(totals, stats);
     totals.passedOver += scored.counts.passedOver;
     totals.repeats.pictures += scored.counts.repeats.pictures;

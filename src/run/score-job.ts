@@ -7,8 +7,10 @@ import type { Gunzip } from '../io/gunzip.ts';
 import { inspectFolder, prepareFolder } from '../metadata/folder.ts';
 import type { PartRecord } from '../metadata/outcome.ts';
 import type { RunEntry } from '../metadata/run.ts';
+import { Budget } from '../score/ahead.ts';
 import type { Gate } from '../score/gate.ts';
 import type { ScoreModel } from '../score/shard.ts';
+import type { Watch } from '../score/stages.ts';
 import { VERSION } from '../version.ts';
 import type { PairOptions } from '../webdataset/pair.ts';
 import type { OnEvent } from './events.ts';
@@ -82,8 +84,12 @@ export interface ScoreJob {
   /** Milliseconds since the epoch. */
   now(): number;
   onEvent: OnEvent;
+  watch?: Watch;
   signal?: AbortSignal;
 }
+
+/** Shards under way on a device: one that is read and decoded, and one before it that the towers finish. */
+const SHARDS_A_DEVICE = 2;
 
 /**
  * Scores what is missing of a set of shards into a metadata folder. Finished shards are recognised from their
@@ -123,8 +129,15 @@ export async function scoreShards(job: ScoreJob): Promise<ScoreTotals> {
     pending.map(({ shard }) => shard),
   );
   // A pilot's limit is counted in the order of the shards.
-  const lanes = job.pilot.limit === undefined ? (job.models[0]?.devices?.length ?? 1) : 1;
-  const models = Array.from({ length: lanes }, (_, lane) => new LoadedModels(job.onEvent, job.now, lane));
+  const devices = job.pilot.limit === undefined ? (job.models[0]?.devices?.length ?? 1) : 1;
+  // Whether failures stop a run before its next shard is known when a shard is done.
+  const isCounted = job.pilot.limit !== undefined || job.maxFailed !== undefined;
+  const lanes = isCounted ? devices : devices * SHARDS_A_DEVICE;
+  const shared = Array.from({ length: devices }, (_, device) => ({
+    models: new LoadedModels(job.onEvent, job.now, device),
+    reading: new Budget(1),
+    totals,
+  }));
   let left = job.pilot.limit ?? Number.POSITIVE_INFINITY;
   try {
     const work = async (item: Planned, lane: number, signal: AbortSignal): Promise<void> => {
@@ -141,13 +154,13 @@ export async function scoreShards(job: ScoreJob): Promise<ScoreTotals> {
         totals.shards.untouched.push(item.shard);
         return;
       }
-      left -= await runShard({ ...job, signal }, item, models[lane], totals, left);
+      left -= await runShard({ ...job, signal }, item, shared[lane % devices], left);
     };
     await inLanes(plan, lanes, work, job.signal);
   } finally {
-    await Promise.all(models.map((lane) => lane.release()));
+    await Promise.all(shared.map(({ models }) => models.release()));
   }
-  totals.towers = models.flatMap(({ runs }) => runs);
+  totals.towers = shared.flatMap(({ models }) => models.runs);
   if (lanes > 1) sortShards(totals, plan);
   await recordOutcome(job, totals, totals.shards.untouched);
   if (tooManyFailed(job, totals) && totals.shards.untouched.length > 0) {

@@ -26,6 +26,8 @@ export interface ScoreTotals {
   };
   /** What ran the models, where any was loaded. */
   towers: TowerRun[];
+  /** Seconds by stage, of all its pieces of work together: those at the same time count each. */
+  stages: { [stage: string]: number };
   /** Bytes read in this run. */
   bytesRead: number;
   /** Bytes of all inputs, where all are known. */
@@ -43,6 +45,7 @@ export function emptyTotals(): ScoreTotals {
     captionsTruncated: {},
     shards: { done: [], reused: [], failed: [], truncated: [], untouched: [] },
     towers: [],
+    stages: {},
     bytesRead: 0,
     bytesTotal: undefined,
   };

@@ -10,6 +10,7 @@ import { type Earlier, earlierOf } from './earlier.ts';
 import { DECODED_PIXELS, type Prepared, prepare } from './prepare.ts';
 import { READ_BYTES, SampleReader, sizeOf } from './read.ts';
 import type { ScoreShardOptions } from './shard.ts';
+import { UNWATCHED, watchedItems } from './stages.ts';
 import { type EmbeddedBatch, embedBatch, Window } from './window.ts';
 
 /**
@@ -62,23 +63,35 @@ export async function* scoreBatches(
   source: ByteSource,
   options: ScoreShardOptions,
 ): AsyncGenerator<ScoredBatch, void, undefined> {
-  const { models, window: size = TEXT_WINDOW } = options;
+  const { models, shard, window: size = TEXT_WINDOW, watch = UNWATCHED } = options;
   const read = new Budget(options.memory?.readBytes ?? READ_BYTES);
   const decoded = new Budget(options.memory?.decodedPixels ?? DECODED_PIXELS);
+  const decoders = new Budget(options.decoder.lanes ?? 1);
   const reader = new SampleReader(source, options, read);
+  const samples = watchedItems(reader.samples(), watch, 'read', { shard });
   const earlier = earlierOf(options);
   // As many batches as the towers run at once, and one more that is there when they are done with one.
   const ahead = 1 + Math.max(1, ...models.map(({ clip }) => clip.lanes ?? 1));
-  const prepared = mapAhead(reader.samples(), ahead * IMAGE_BATCH, async ({ raw, position }) => ({
-    position,
-    ...(await prepare(raw, options, decoded, earlier).finally(() => read.give(sizeOf(raw)))),
-  }));
-  const embedded = mapAhead(gather(prepared, IMAGE_BATCH, size), ahead, (items) =>
-    embedBatch(items, options, earlier),
-  );
+  let waiting = 0;
+  const prepared = mapAhead(samples, ahead * IMAGE_BATCH, async ({ raw, position }) => {
+    waiting++;
+    watch.queued('samples', 1);
+    const sample = prepare(raw, options, { decoded, decoders }, earlier);
+    return { position, ...(await sample.finally(() => read.give(sizeOf(raw)))) };
+  });
+  const gathered = gather(prepared, { size: IMAGE_BATCH, mostSkips: size }, options.onPrepared);
+  const embedded = mapAhead(gathered, ahead, (items) => {
+    waiting -= items.length;
+    watch.queued('samples', -items.length);
+    return embedBatch(items, options, earlier);
+  });
   // Captions of one window are embedded while the pictures of the next are.
   const windows = gatherWindows(embedded, reader, size, { ...options, earlier });
-  yield* mapAhead(windows, 2, (window) => window.close());
+  try {
+    yield* mapAhead(windows, 2, (window) => window.close());
+  } finally {
+    watch.queued('samples', -waiting);
+  }
 }
 
 type Placed = Prepared & { position: number };
@@ -89,8 +102,8 @@ type Placed = Prepared & { position: number };
  */
 async function* gather(
   prepared: AsyncIterable<Placed>,
-  size: number,
-  mostSkips: number,
+  { size, mostSkips }: { size: number; mostSkips: number },
+  onEnd: (() => void) | undefined,
 ): AsyncGenerator<Placed[], void, undefined> {
   let items: Placed[] = [];
   let ready = 0;
@@ -105,6 +118,7 @@ async function* gather(
     ready = 0;
     skips = 0;
   }
+  onEnd?.();
   if (items.length > 0) yield items;
 }
 

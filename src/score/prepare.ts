@@ -12,6 +12,7 @@ import type { Budget } from './ahead.ts';
 import type { Earlier } from './earlier.ts';
 import type { Look } from './judge.ts';
 import type { ScoreShardOptions } from './shard.ts';
+import { UNWATCHED, watched } from './stages.ts';
 
 /** Pixels decoded and not yet resized at any time: 64 MP of RGB are 192 MB. A larger picture waits and runs alone. */
 export const DECODED_PIXELS = 64e6;
@@ -32,14 +33,20 @@ export interface Scorable {
 /** A sample on its way to the towers, or the reason it stops here. */
 export type Prepared = { ready: Scorable } | { skip: Skipped } | { passedOver: true };
 
+/** What may be on its way: pixels decoded and not yet resized, and pictures at the decoder. */
+export interface Decoding {
+  decoded: Budget;
+  decoders: Budget;
+}
+
 /**
- * `budget`: pixels that may be decoded and not yet resized. To be called in the order of the shard: what was met before is
+ * To be called in the order of the shard: what was met before is
  * noted before anything is waited for. Throws what is not the sample's own fault.
  */
 export async function prepare(
   raw: RawSample,
   options: ScoreShardOptions,
-  budget: Budget,
+  { decoded, decoders }: Decoding,
   earlier: Earlier,
 ): Promise<Prepared> {
   if (options.draw !== undefined && !options.draw(raw.key)) return { passedOver: true };
@@ -63,13 +70,17 @@ export async function prepare(
       const { filter, detail } = dropped;
       return { skip: { key: raw.key, uid: row.uid, reason: FILTERED, filter, detail } };
     }
-    const { models, judges = [] } = options;
+    const { models, judges = [], shard, watch = UNWATCHED } = options;
+    const tokenised = watch.begin('tokenise', { shard });
     const encoded = models.map((model) => model.tokenizer.encode(pair.caption));
+    tokenised();
     const isRepeat = (await picture?.before) ?? false;
     const seen =
       isRepeat && judges.length === 0
         ? { looks: [] }
-        : await budget.use(header.width * header.height, () => look(pair.image, header, options, isRepeat));
+        : await decoded.use(header.width * header.height, () =>
+            decoders.use(1, () => look(pair.image, header, options, isRepeat)),
+          );
     isReady = true;
     return {
       ready: {
@@ -100,14 +111,17 @@ export async function prepare(
 async function look(
   bytes: Uint8Array,
   header: ImageHeader,
-  { models, decoder, judges = [], fit }: ScoreShardOptions,
+  { models, decoder, judges = [], fit, shard, watch = UNWATCHED }: ScoreShardOptions,
   isRepeat: boolean,
 ): Promise<Pick<Scorable, 'pictures' | 'looks'>> {
-  const pixels = await decoder.decode(bytes, header, { fit });
-  return {
+  const pixels = await watched(watch, 'decode', { shard }, () => decoder.decode(bytes, header, { fit }));
+  const looked = watch.begin('preprocess', { shard });
+  const seen = {
     ...(isRepeat ? {} : { pictures: models.map((model) => preprocessBytes(pixels, model.preprocess)) }),
     looks: judges.map((judge) => judge.look({ bytes, pixels })),
   };
+  looked();
+  return seen;
 }
 
 function digestOf(bytes: Uint8Array, { digest }: ScoreShardOptions): string {

@@ -12,6 +12,7 @@ import { joinClips } from './collect.ts';
 import type { Gate } from './gate.ts';
 import type { PictureJudge } from './judge.ts';
 import type { ReadShardOptions } from './read.ts';
+import type { Watch } from './stages.ts';
 
 /** One model of a run: what it is called in the output, and the parts that make its scores. */
 export interface ScoreModel {
@@ -50,6 +51,9 @@ export interface ScoreShardOptions extends Pick<ReadShardOptions, 'caps' | 'from
   digest?: (bytes: Uint8Array) => string;
   /** Every chunk of the stored bytes, in order: for hashing. */
   onBytes?: (bytes: Uint8Array) => void;
+  /** Every sample has been read and decoded: another shard may begin while the towers finish this one. */
+  onPrepared?: () => void;
+  watch?: Watch;
   signal?: AbortSignal;
 }
 

@@ -10,6 +10,7 @@ import { type EmbedOnce, fillAll } from './embed-once.ts';
 import type { Prepared, Scorable } from './prepare.ts';
 import type { SampleReader } from './read.ts';
 import type { SampleOutcome, ScoreModel, ScoreShardOptions } from './shard.ts';
+import { UNWATCHED, watched } from './stages.ts';
 
 type Placed = Prepared & { position: number };
 
@@ -27,7 +28,7 @@ export interface EmbeddedBatch {
 /** Throws `CancelledError`, and what the towers and the judges throw. */
 export async function embedBatch(
   items: readonly Placed[],
-  { models, judges = [], signal }: ScoreShardOptions,
+  { models, judges = [], shard, signal, watch = UNWATCHED }: ScoreShardOptions,
   { images }: Pick<Earlier, 'images'>,
 ): Promise<EmbeddedBatch> {
   const check = (): void => {
@@ -42,11 +43,15 @@ export async function embedBatch(
   batch.images = await fillAll(claims, async (fresh, m) => {
     check();
     const pictures = fresh.map((i) => ready[i].pictures![m]);
-    return models[m].clip.embedPictures(pictures, signal);
+    const { slug, clip } = models[m];
+    const about = { shard, model: slug, count: pictures.length };
+    return watched(watch, 'pictures', about, () => clip.embedPictures(pictures, signal));
   });
   check();
   for (const [j, judge] of judges.entries()) {
-    batch.judged.push(await judge.judge(ready.map(({ looks }) => looks[j])));
+    const looks = ready.map((sample) => sample.looks[j]);
+    const about = { shard, count: looks.length };
+    batch.judged.push(await watched(watch, 'judge', about, () => judge.judge(looks)));
     check();
   }
   // Nobody asks for them again, and the rows stay until the window closes.
@@ -129,7 +134,7 @@ export class Window {
 
   /** Embeds the captions. Throws `CancelledError`, and what the towers throw. */
   async close(): Promise<ScoredBatch> {
-    const { models, signal } = this.#options;
+    const { models, shard, signal, watch = UNWATCHED } = this.#options;
     // For all models before anything is waited for: the next window may close meanwhile.
     const claims = models.map((_, m) => this.#texts[m].claim(this.#tokens[m].map((ids) => ids.join())));
     // Models that tokenise alike meet the same repeats: those of the first stand for all.
@@ -137,7 +142,9 @@ export class Window {
     const texts = await fillAll(claims, async (fresh, m) => {
       if (signal?.aborted) throw new CancelledError();
       const tokens = fresh.map((i) => this.#tokens[m][i]);
-      return models[m].clip.embedTexts(tokens, signal);
+      const { slug, clip } = models[m];
+      const about = { shard, model: slug, count: tokens.length };
+      return watched(watch, 'captions', about, () => clip.embedTexts(tokens, signal));
     });
     for (const [m, model] of models.entries()) {
       this.#batch.clips.push(this.#columns(model, concat(this.#images[m]), texts[m]));
