@@ -10,7 +10,7 @@ import type { ScoreFlags } from './score.ts';
 interface ServeFlags
   extends Pick<
     ScoreFlags,
-    'model' | 'slug' | 'precision' | 'calibrate' | 'threads' | 'safety' | 'fit' | 'quiet'
+    'model' | 'slug' | 'precision' | 'device' | 'calibrate' | 'threads' | 'safety' | 'fit' | 'quiet'
   > {
   host: string;
   port: number;
@@ -43,6 +43,7 @@ export function serveCommand({ signal, done }: Context): Command {
     .addOption(SHARED.precision())
     .addOption(SHARED.calibrate())
     .addOption(SHARED.threads())
+    .addOption(SHARED.device())
     .addOption(SHARED.safety())
     .addOption(SHARED.fit())
     .option('--host <address>', 'address to listen on; 0.0.0.0 for all of this machine’s', '127.0.0.1')
@@ -110,6 +111,7 @@ their way are answered, then it ends. docs/api.md has the routes.`,
         precision: flags.precision,
         calibrate: flags.calibrate,
         threads: flags.threads,
+        device: flags.device,
         safety: flags.safety,
         fit: flags.fit,
         host: flags.host,

@@ -20,16 +20,16 @@ export interface BatchingEmbedder extends Embedder {
  * the embedder throws.
  */
 export function batching(inner: Embedder, { waitMs, backlog }: BatchingOptions): BatchingEmbedder {
-  const { dim, contextLength, imageSize, logitScale, precision, provider } = inner;
+  const { dim, contextLength, imageSize, logitScale, precision, provider, lanes = 1 } = inner;
   const rowsOf = (matrix: Float32Array): Float32Array[] =>
     Array.from({ length: matrix.length / dim }, (_, i) => matrix.subarray(i * dim, (i + 1) * dim));
   const pictures = new BatchQueue<Uint8Array, Float32Array>(
     async (batch) => rowsOf(await inner.embedPictures(batch)),
-    { batch: IMAGE_BATCH, waitMs, backlog },
+    { batch: IMAGE_BATCH * lanes, waitMs, backlog },
   );
   const captions = new BatchQueue<Int32Array, Float32Array>(
     async (batch) => rowsOf(await inner.embedTexts(batch)),
-    { batch: TEXT_BATCH, waitMs, backlog },
+    { batch: TEXT_BATCH * lanes, waitMs, backlog },
   );
   const matrixOf = (rows: readonly Float32Array[]): Float32Array => {
     const matrix = new Float32Array(rows.length * dim);

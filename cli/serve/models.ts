@@ -1,9 +1,11 @@
 /** The models a server answers with: loaded, run in batches over all requests, each with the heads that fit it. */
 import type { ServedModel } from '../../functions/app/service.ts';
+import { pooled } from '../../src/clip/pool.ts';
 import { ModelError, UsageError } from '../../src/errors.ts';
 import type { WantedModel } from '../../src/run/score-job.ts';
 import type { Head } from '../../src/safety/heads/head.ts';
 import { checkSpace } from '../../src/safety/heads/space.ts';
+import type { ScoreModel } from '../../src/score/shard.ts';
 import { conceptsPath, headOfConcepts } from '../heads/concepts.ts';
 import { nodeHead } from '../heads/run.ts';
 import { openHead } from '../heads/store.ts';
@@ -26,10 +28,11 @@ export async function openModels(
   try {
     const heads = await openHeads(wanted, choice, safety, options);
     for (const one of wanted) {
-      const loaded = await one.load();
+      const [loaded, ...others] = await loadAll(one);
+      const clip = pooled([loaded, ...others].map((copy) => copy.clip));
       models.push({
         ...loaded,
-        clip: batching(loaded.clip, options.batching),
+        clip: batching(clip, options.batching),
         name: String(one.entry['name']),
         fingerprint: one.entry.fingerprint,
         heads: await Promise.all(
@@ -42,6 +45,17 @@ export async function openModels(
     await closeModels(models);
     throw error;
   }
+}
+
+/** A copy for each of its devices. */
+async function loadAll(wanted: WantedModel): Promise<ScoreModel[]> {
+  const copies = wanted.devices?.length ?? 1;
+  const loaded = await Promise.allSettled(Array.from({ length: copies }, (_, copy) => wanted.load(copy)));
+  const failed = loaded.find((result) => result.status === 'rejected');
+  const made = loaded.flatMap((result) => (result.status === 'fulfilled' ? result.value : []));
+  if (failed === undefined) return made;
+  await Promise.all(made.map(({ clip }) => clip.release()));
+  throw failed.reason;
 }
 
 export async function closeModels(models: readonly NodeModel[]): Promise<void> {
