@@ -1,6 +1,6 @@
 /** The front Worker: the app, its pictures decoded and judged here, its towers wherever `model.ts` finds them. */
 import type { Hono } from 'hono';
-import { messageOf } from '../../src/errors.ts';
+import { messageOf, UsageError } from '../../src/errors.ts';
 import type { SessionFactory } from '../../src/onnx/session.ts';
 import { loadNsfwjs, type Nsfwjs } from '../../src/safety/nsfwjs/model.ts';
 import { NSFWJS_INPUT } from '../../src/safety/nsfwjs/preprocess.ts';
@@ -13,12 +13,15 @@ import type { RateLimiter } from '../app/rate-limit.ts';
 import type { AppEnv } from '../app/route.ts';
 import type { LogLine, Service } from '../app/service.ts';
 import { createEdgeDecoder, type EdgeCodecs } from '../decode.ts';
+import type { JobPlace } from '../jobs/consumer.ts';
+import { createJobs } from '../jobs/create.ts';
 import type { Fetcher, RateLimitBinding } from './bindings.ts';
+import { type Batch, consumeBatch, type JobsEnv, jobPlace } from './jobs.ts';
 import { type EdgeModel, type ModelEnv, openModel } from './model.ts';
 import { once } from './once.ts';
 import { EdgeRuntime } from './runtime.ts';
 
-export interface FrontEnv extends ModelEnv {
+export interface FrontEnv extends ModelEnv, JobsEnv {
   /** `yes`: whoever reaches the Worker may use it. */
   OPEN?: string;
   /** `{"keys": […]}` as `shardsieve keys` writes it, a secret. Without it and without `OPEN` nobody gets in. */
@@ -48,6 +51,8 @@ export interface Front {
   service: Service;
   /** Finds the model, if it was not found yet. Throws what `openModel` throws. */
   open(): Promise<void>;
+  /** Absent where the bindings for jobs are. */
+  jobs: JobPlace | undefined;
 }
 
 export async function createFront(env: FrontEnv, modules: FrontModules): Promise<Front> {
@@ -73,21 +78,36 @@ export async function createFront(env: FrontEnv, modules: FrontModules): Promise
   if (env.RATE_LIMITER !== undefined) service.rateLimit = counted(env.RATE_LIMITER);
   if (env.CORS_ORIGINS) service.cors = env.CORS_ORIGINS.split(',').map((origin) => origin.trim());
   if (env.ASSETS !== undefined) service.page = pageOf(env.ASSETS);
-  return { service, open };
+  const jobs = jobPlace(env, service);
+  if (jobs !== undefined) service.jobs = createJobs(jobs);
+  return { service, open, jobs };
 }
 
-/** The Worker's `fetch`. The model is looked for when the API is asked; where it is not found, the app says so. */
-export function frontFetch(modules: FrontModules) {
+/** The Worker's handlers. The model is looked for when the API is asked; where it is not found, the app says so. */
+export function frontHandlers(modules: FrontModules) {
   let made: Promise<{ app: Hono<AppEnv>; front: Front }> | undefined;
-  return async (request: Request, env: FrontEnv): Promise<Response> => {
+  const make = (env: FrontEnv) => {
     made ??= createFront(env, modules).then((front) => ({ front, app: createApp(front.service) }));
-    const { front, app } = await made;
-    if (new URL(request.url).pathname.startsWith('/v1/')) {
-      await front.open().catch((error: unknown) => {
-        log({ level: 'error', message: 'there is no model', error: messageOf(error) });
-      });
-    }
-    return app.fetch(request, env);
+    return made;
+  };
+  return {
+    async fetch(request: Request, env: FrontEnv): Promise<Response> {
+      const { front, app } = await make(env);
+      if (new URL(request.url).pathname.startsWith('/v1/')) {
+        await front.open().catch((error: unknown) => {
+          log({ level: 'error', message: 'there is no model', error: messageOf(error) });
+        });
+      }
+      return app.fetch(request, env);
+    },
+    /** Throws where there is no model or no place for jobs: the queue delivers again. */
+    async queue(batch: Batch, env: FrontEnv): Promise<void> {
+      const { front } = await make(env);
+      await front.open();
+      if (front.jobs === undefined)
+        throw new UsageError('the Worker has a queue and lacks SHARDS, METADATA or JOBS');
+      await consumeBatch(front.jobs, batch);
+    },
   };
 }
 

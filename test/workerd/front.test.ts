@@ -4,13 +4,16 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { TestHarness } from 'wrangler';
 import { openFolder } from '../../cli/io/folder.ts';
 import { exportModel } from '../../cli/jobs/export-model.ts';
+import type { JobProgress } from '../../functions/app/job-schemas.ts';
 import { newKey } from '../../functions/app/keys.ts';
 import type { ScoreAnswer } from '../../functions/app/schemas.ts';
-import { memorySource } from '../../src/io/memory.ts';
+import { type Bucket, bodyOf } from '../../functions/workers/bucket.ts';
+import { memoryFolder, memorySource } from '../../src/io/memory.ts';
 import { readColumns } from '../../src/metadata/parquet-read.ts';
 import { type Pair, toPair } from '../../src/webdataset/pair.ts';
 import { readSamples } from '../../src/webdataset/samples.ts';
 import { cli } from '../helpers/cli.ts';
+import { type Members, makeTar } from '../helpers/shards.ts';
 import { scratch } from '../helpers/tmp.ts';
 import { startEdge, uploadTowers } from './edge.ts';
 
@@ -94,6 +97,43 @@ describe('the front Worker', () => {
     expect(Math.max(...differences)).toBeLessThanOrEqual(1e-3);
     expect(similarities(await score(url, [pairs[5]]))).toEqual([found[5]]);
     bound = found;
+  });
+
+  it('does jobs through the same towers, to the scores of its API', async () => {
+    const { SHARDS, METADATA } = await server
+      .getWorker<Record<'SHARDS' | 'METADATA', Bucket>>('shardsieve')
+      .getEnv();
+    const shard = await makeTar(
+      pairs.flatMap(
+        ({ key, image, imageExt, caption }): Members => [
+          [`${key}.${imageExt}`, image],
+          [`${key}.txt`, caption],
+        ],
+      ),
+    );
+    await SHARDS.put('pool/x.tar', shard);
+    const asked = await fetch(`${url}/v1/jobs`, {
+      method: 'POST',
+      headers: { 'content-type': 'application/json' },
+      body: JSON.stringify({ prefix: 'pool/', out: 'metadata/pool', safety: ['nsfwjs'] }),
+    });
+    expect([asked.status, asked.ok || (await asked.text())]).toEqual([202, true]);
+    const { id } = (await asked.json()) as JobProgress;
+    let job: JobProgress;
+    do {
+      await new Promise((resolve) => setTimeout(resolve, 200));
+      job = (await (await fetch(`${url}/v1/jobs/${id}`)).json()) as JobProgress;
+    } while (job.state === 'running');
+    expect(job).toMatchObject({ shards: { total: 1, done: 1 }, accounting: { seen: PAIRS, scored: PAIRS } });
+    const body = bodyOf(await METADATA.get('metadata/pool/x.parquet'))!;
+    const files = new Map([['x.parquet', new Uint8Array(await body.arrayBuffer())]]);
+    const columns = await readColumns(memoryFolder('metadata', files), 'x.parquet');
+    const values = (name: string) =>
+      Array.from(columns.find((column) => column.name === name)!.values, Number);
+    expect(values('clip_demo_int8_accurate_similarity_score')).toEqual(bound);
+    for (const [i, { key }] of pairs.entries()) {
+      expect(Math.abs(values('punsafe')[i] - punsafe.get(key)!)).toBeLessThan(1e-3);
+    }
   });
 
   it('shows its page, through its own headers', async () => {
