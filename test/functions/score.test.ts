@@ -7,7 +7,13 @@ import { nodeHead } from '../../cli/heads/run.ts';
 import { openFolder } from '../../cli/io/folder.ts';
 import { wantModels } from '../../cli/jobs/models.ts';
 import { openNsfwjs } from '../../cli/safety/nsfwjs.ts';
-import type { EmbedAnswer, ModelsAnswer, SafetyAnswers, ScoreAnswer } from '../../functions/app/schemas.ts';
+import type {
+  ClassifyAnswer,
+  EmbedAnswer,
+  ModelsAnswer,
+  SafetyAnswers,
+  ScoreAnswer,
+} from '../../functions/app/schemas.ts';
 import type { ServedModel } from '../../functions/app/service.ts';
 import { roundToFloat16 } from '../../src/annotate/half.ts';
 import { readMatrix } from '../../src/embeddings/arrays.ts';
@@ -17,6 +23,7 @@ import type { Nsfwjs } from '../../src/safety/nsfwjs/model.ts';
 import { type Pair, toPair } from '../../src/webdataset/pair.ts';
 import { readSamples } from '../../src/webdataset/samples.ts';
 import { cli } from '../helpers/cli.ts';
+import { fixtureJson } from '../helpers/fixtures.ts';
 import { scratch } from '../helpers/tmp.ts';
 import { demoModel, type Running, startApp } from './serve.ts';
 
@@ -165,6 +172,26 @@ test('safety alone gives what scoring gives beside the scores', async () => {
   expect(answer.images.map(({ safety }) => safety.punsafe)).toEqual(
     Array.from({ length: 5 }, (_, row) => columns.get('punsafe')?.[row]),
   );
+});
+
+test('zero-shot classification is open_clip’s: cosines with the mean prompts, and their softmax', async () => {
+  const golden = fixtureJson<{
+    labels: string[];
+    templates: string[];
+    similarities: number[][];
+    probabilities: number[][];
+  }>('clip/zero-shot.json');
+  const { labels, templates, similarities, probabilities } = golden;
+  const images = pairs.slice(0, similarities.length).map(({ image }) => ({ base64: base64(image) }));
+  const answer = await ask<ClassifyAnswer>('/v1/classify', { images, labels, templates });
+  for (const [i, picture] of answer.images.entries()) {
+    expect(picture.labels.map(({ label }) => label)).toEqual(labels);
+    for (const [k, { similarity, probability }] of picture.labels.entries()) {
+      expect(Math.abs(similarity - similarities[i][k])).toBeLessThan(1e-6);
+      expect(Math.abs(probability - probabilities[i][k])).toBeLessThan(1e-5);
+    }
+    expect(labels.indexOf(picture.best)).toBe(probabilities[i].indexOf(Math.max(...probabilities[i])));
+  }
 });
 
 test('models says what is here: fingerprints, heads, limits', async () => {
