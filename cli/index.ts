@@ -19,6 +19,7 @@ export { type CompareOptions, compareScores } from './jobs/compare.ts';
 export { type EmbedOptions, type EmbedTotals, embedShards } from './jobs/embed.ts';
 export { type FilterOptions, type FilterTotals, filterShards } from './jobs/filter.ts';
 export { type MergeOptions, type MergeTotals, mergeParts } from './jobs/merge.ts';
+export type { PlannedFilter, RunPlan } from './jobs/plan.ts';
 export { type RecipeOptions, runRecipe } from './jobs/recipe.ts';
 export { type RefineOptions, type RefineReport, refineScores } from './jobs/refine.ts';
 export { type RemoveOptions, removeFromShards } from './jobs/remove.ts';

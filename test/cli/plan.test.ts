@@ -77,6 +77,7 @@ const CASES: [string, FilterChoice & Partial<FilterOptions>, string[]][] = [
     ['caption', 'language', 'size'],
   ],
   ['languages and half of the rest', { filters: [english, caption, half] }, ['caption', 'language']],
+  ['entities', { filters: [{ text_based: {} }, half] }, ['text_based']],
   ['lists', { filters: [{ block: { uid: blocked, domain: domains } }], threshold: 0.1 }, ['block']],
   ['repeats of captions', { filters: [size, { unique: { by: 'text' } }, half] }, ['size', 'unique']],
   ['repeats of hashes', { filters: [{ unique: { by: 'sha256' } }], fraction: 1 }, []],

@@ -83,8 +83,10 @@ export async function leafOf(filter: LeafFilter, env: LeafEnv): Promise<Leaf> {
   }
   if ('language' in filter) return languageLeaf(filter.language, env);
   if ('text_based' in filter && env.entities !== undefined) {
-    const table = loadEntityTable(await env.entities());
-    return plain('caption', filter, ({ row }) => only(table.hasEntity(row.text) ? KEEP : DROP));
+    const bytes = await env.entities();
+    const table = loadEntityTable(bytes);
+    const identity = { text_based: bytesToHex(sha256(bytes)) };
+    return plain('caption', identity, ({ row }) => only(table.hasEntity(row.text) ? KEEP : DROP));
   }
   if ('block' in filter) return blockLeaf(filter.block, env);
   if ('subset' in filter) {

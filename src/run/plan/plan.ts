@@ -16,7 +16,17 @@ import type { Json } from '../../metadata/table.ts';
 import { labelOf } from '../../select/compile.ts';
 import type { Filter, Params } from '../../select/spec.ts';
 import type { LeafEnv } from './leaves.ts';
-import { identityOf, inOrder, isSure, leafs, leavesIn, reach, scopeIn, type Tree, treeOf } from './tree.ts';
+import {
+  identityOf,
+  inOrder,
+  isSure,
+  leavesIn,
+  leavesOf,
+  reach,
+  scopeIn,
+  type Tree,
+  treeOf,
+} from './tree.ts';
 
 export interface PlanOptions extends LeafEnv {
   strict?: boolean;
@@ -64,7 +74,7 @@ export async function planFilters(filters: readonly Filter[], options: PlanOptio
     const tree = await treeOf(filter, options);
     const reads = isUnique(filter)
       ? filter.unique.by
-      : [...new Set(leafs(tree).map((leaf) => leaf.reads))].join(', ');
+      : [...new Set(leavesOf(tree).map((leaf) => leaf.reads))].join(', ');
     const scope = scopeIn(filter);
     const sure = isSure(tree);
     const add = (when: PlannedFilter['when'], why?: string) =>
@@ -105,11 +115,14 @@ function numbered(name: string, names: Map<string, number>): string {
   return count === 1 ? name : `${name} ${count}`;
 }
 
+/** Counts up when the code drops other samples for the same filters. */
+const VERSION = 1;
+
 /** What decides which samples have rows, for `run.json` and its fingerprint; `undefined` where all have. */
 export function gateEntry({ early, strict }: FilterPlan): { [field: string]: Json } | undefined {
   if (early.length === 0) return undefined;
   const filters = early.map((one) =>
     one.kind === 'tree' ? identityOf(one.tree) : { unique: { by: one.by } },
   );
-  return { version: 1, filters, ...(strict ? { strict } : {}) };
+  return { version: VERSION, filters, ...(strict ? { strict } : {}) };
 }

@@ -83,14 +83,14 @@ export function reach(tree: Tree): { out: boolean; kept: boolean } {
     : { out: some(({ out }) => out), kept: every(({ kept }) => kept) };
 }
 
-export function leafs(tree: Tree): Leaf[] {
+export function leavesOf(tree: Tree): Leaf[] {
   if (tree.kind === 'leaf') return [tree.leaf];
-  return tree.kind === 'not' ? leafs(tree.part) : tree.parts.flatMap(leafs);
+  return tree.kind === 'not' ? leavesOf(tree.part) : tree.parts.flatMap(leavesOf);
 }
 
 /** The detectors that have to be asked for a full answer. */
 export function asksIn(tree: Tree): LanguageDetector[] {
-  return leafs(tree).flatMap(({ asks }) => asks ?? []);
+  return leavesOf(tree).flatMap(({ asks }) => asks ?? []);
 }
 
 /** What decides the tree's answers. */
