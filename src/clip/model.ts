@@ -19,7 +19,7 @@ import { textTower } from './towers/text.ts';
 import { Weights } from './towers/weights.ts';
 
 /** Changes with anything about the towers that moves a score, be it by the last bit; part of fingerprints. */
-export const TOWERS_VERSION = 2;
+export const TOWERS_VERSION = 3;
 
 /** Pictures a run: more gain nothing on a CPU and only cost memory. */
 export const IMAGE_BATCH = 16;
@@ -29,7 +29,7 @@ export const TEXT_BATCH = 64;
  * Captions run padded to a multiple of this, and with others of the same multiple only. What a caption is padded to
  * then follows from the caption alone, and so do its bits: attention sums over as many places whoever its mates are.
  */
-export const TEXT_STEP = 8;
+export const TEXT_STEP = 4;
 
 export interface ClipModel {
   readonly config: ClipConfig;
