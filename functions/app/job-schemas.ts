@@ -42,6 +42,8 @@ export const jobRequest = z
     'names either shards or a prefix',
   )
   .meta({ id: 'JobRequest', examples: [{ prefix: 'pool/', out: 'metadata/pool' }] });
+/** As it is sent: what has a default may be left out. */
+export type JobAsked = z.input<typeof jobRequest>;
 export type JobRequest = z.infer<typeof jobRequest>;
 
 const count = z.int().min(0);

@@ -7,6 +7,7 @@
  */
 
 import { DownloadError } from '../../src/errors.ts';
+import type { JobAsked, JobProgress } from '../app/job-schemas.ts';
 import type {
   ClassifyAnswer,
   ClassifyRequest,
@@ -29,6 +30,8 @@ export type {
   EmbedAnswer,
   EmbedRequest,
   EndLine,
+  JobAsked,
+  JobProgress,
   ModelsAnswer,
   ProblemDocument,
   SafetyAnswers,
@@ -195,14 +198,29 @@ export class ShardsieveClient {
     if (!ended) throw new DownloadError('the answer broke off before its last line', { url });
   }
 
+  /**
+   * Has shards scored that lie in the server's bucket. Asked once, whatever comes of it: a second job of the same shards
+   * finds what the first one has done.
+   */
+  createJob(request: JobAsked, options: CallOptions = {}): Promise<JobProgress> {
+    return this.#ask('POST', '/v1/jobs', JSON.stringify(request), { ...options, attempts: 1 });
+  }
+
+  /** How far a job is. */
+  job(id: string, options: CallOptions = {}): Promise<JobProgress> {
+    return this.#ask('GET', `/v1/jobs/${encodeURIComponent(id)}`, undefined, options);
+  }
+
+  /** Text is sent as JSON. */
   async #ask<Answer>(
     method: 'GET' | 'POST',
     path: string,
-    body: FormData | undefined,
-    { signal }: CallOptions,
+    body: FormData | string | undefined,
+    options: CallOptions & Pick<AskOptions, 'attempts'>,
   ): Promise<Answer> {
     const place = { url: this.endpoint, key: this.#key, fetch: this.#fetch };
-    const bytes = await ask(place, { method, path, body }, { ...this.#options, signal });
+    const type = typeof body === 'string' ? 'application/json' : undefined;
+    const bytes = await ask(place, { method, path, body, type }, { ...this.#options, ...options });
     return JSON.parse(new TextDecoder().decode(bytes)) as Answer;
   }
 

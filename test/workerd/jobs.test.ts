@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
 import { openFolder } from '../../cli/io/folder.ts';
 import { shardLine } from '../../functions/app/shard-schemas.ts';
+import { ShardsieveClient } from '../../functions/client/client.ts';
 import { readStats } from '../../src/metadata/folder.ts';
 import { openNpz } from '../../src/metadata/npz.ts';
 import { readColumns } from '../../src/metadata/parquet-read.ts';
@@ -148,8 +149,13 @@ describe('a job over three shards', () => {
 
   test('the same job again finds it all done, and another one may not replace it', async () => {
     const before = (await worker.steps()).length;
-    const again = await worker.create({ prefix: 'pool/', out: 'metadata/pool' });
-    expect((await worker.finished(again.job.id)).shards).toMatchObject({ done: 3, failed: 0 });
+    const client = new ShardsieveClient({ endpoint: worker.url.href });
+    const again = await client.createJob({ prefix: 'pool/', out: 'metadata/pool' });
+    await worker.finished(again.id);
+    expect((await client.job(again.id)).shards).toMatchObject({ done: 3, failed: 0 });
+    await expect(client.createJob({ prefix: 'nothing/', out: 'metadata/x' })).rejects.toMatchObject({
+      status: 422,
+    });
     expect((await worker.steps()).length).toBe(before);
     const files = await filesOf('metadata/pool', 'a');
     await worker.put('other/a.tar', shards['c.tar']);
