@@ -349,7 +349,7 @@ describe('the plan', () => {
     expect((await plan(filters, { carried: ['rating'] }))[0]).toBe(
       'caption after scores: the type of the carried column rating depends on every row',
     );
-    expect((await plan(filters, { carried: ['other'] }))[0]).toBe('caption before decoding');
+    expect((await plan(filters, { carried: ['other', 'caption'] }))[0]).toBe('caption before decoding');
   });
 
   it('tells languages only where select will ask the same detector', async () => {

@@ -14,7 +14,7 @@
  */
 import type { Json } from '../../metadata/table.ts';
 import { labelOf } from '../../select/compile.ts';
-import type { Filter, Params } from '../../select/spec.ts';
+import type { Filter, LeafFilter, Params } from '../../select/spec.ts';
 import type { LeafEnv } from './leaves.ts';
 import {
   identityOf,
@@ -99,10 +99,18 @@ export async function planFilters(filters: readonly Filter[], options: PlanOptio
 function wholeReason(filters: readonly Filter[], carried: readonly string[]): string | undefined {
   const whole = filters.find((filter) => scopeIn(filter) === 'pool');
   if (whole !== undefined) return `${labelOf(whole)} is of the whole pool, so every row is scored`;
-  const text = JSON.stringify(filters.flatMap(leavesIn)).toLowerCase();
-  const column = carried.find((name) => text.includes(JSON.stringify(name).slice(1, -1).toLowerCase()));
+  const named = filters.flatMap(leavesIn).flatMap(columnsIn).join('\n').toLowerCase();
+  const column = carried.find((name) => named.includes(name.toLowerCase()));
   if (column === undefined) return undefined;
   return `the type of the carried column ${column} depends on every row`;
+}
+
+/** What of a filter names columns. */
+function columnsIn(filter: LeafFilter): string[] {
+  if ('where' in filter) return [filter.where];
+  if ('unique' in filter) return [filter.unique.by];
+  if ('cap' in filter) return [filter.cap.by, filter.cap.prefer ?? ''];
+  return 'score' in filter ? [filter.score.column ?? ''] : [];
 }
 
 function isUnique(filter: Filter): filter is { unique: Params<'unique'> & { by: UniqueBy } } {
