@@ -5,7 +5,7 @@
  *   npm run bench -- stages              tar, decoding, resizing, tokenizer, towers, writing, each beside Python's
  *   npm run bench -- end-to-end --rounds 5 --count 512 --json FILE
  *
- * Options: --rounds N, --count PAIRS, --pictures DIR (repeatable), --python PATH, --model DIR, --shards A,B, --only NAMES,
+ * Options: --rounds N, --count PAIRS, --pictures DIR (repeatable), --python PATH, --model DIR, --shards A,B, --only NAMES, --seconds S,
  * --work DIR, --json FILE. What is missing is made in .cache/bench: a venv (`setup_python.sh`), seeded weights of
  * ViT-B-32-256 at full size, a pool of pictures at 512 px. The machine should have nothing else to do.
  */
@@ -28,6 +28,7 @@ const { values, positionals } = parseArgs({
     model: { type: 'string' },
     shards: { type: 'string' },
     only: { type: 'string' },
+    seconds: { type: 'string', default: '2' },
     work: { type: 'string', default: '.cache/bench' },
     json: { type: 'string' },
   },

@@ -51,7 +51,7 @@ def main() -> None:
             for i in range(start, min(start + args.shard_size, args.count)):
                 data = picture(Image.open(io.BytesIO(sources[i % len(sources)])), args.side, rng)
                 first = rng.randrange(len(words))
-                length = max(2, round(rng.lognormvariate(2.2, 0.5)))
+                length = max(2, round(rng.lognormvariate(1.98, 0.5)))
                 caption = " ".join((words * 2)[first : first + length])
                 add(tar, f"{i:09d}.jpg", data)
                 add(tar, f"{i:09d}.txt", caption.encode())

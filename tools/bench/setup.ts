@@ -11,6 +11,8 @@ export interface BenchOptions {
   model?: string;
   shards?: string;
   only?: string;
+  /** Of measuring each stage. */
+  seconds: string;
   work: string;
 }
 

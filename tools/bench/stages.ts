@@ -22,8 +22,15 @@ interface Said {
   towers: { [precision: string]: { image: Rate; caption: Rate } };
 }
 
-export async function stages({ rounds, python, modelFolder, shardPaths, env }: Bench): Promise<unknown> {
-  const args = [modelFolder, ...shardPaths];
+export async function stages({
+  rounds,
+  python,
+  modelFolder,
+  shardPaths,
+  env,
+  seconds,
+}: Bench): Promise<unknown> {
+  const args = [modelFolder, ...shardPaths, '--seconds', seconds];
   const ours: Said[] = [];
   const theirs: Said[] = [];
   const node = async () => {
@@ -53,7 +60,10 @@ export async function stages({ rounds, python, modelFolder, shardPaths, env }: B
           both(({ preprocess }) => preprocess),
         ),
         row('tokenizer, captions a core and second', ({ tokenizer }) => tokenizer),
-        row('writing 10,000 rows with embeddings, rows/s', ({ write }) => write),
+        row(
+          'writing 10,000 rows with embeddings, rows/s (Shardsieve flushes to the disk)',
+          ({ write }) => write,
+        ),
       ],
     ),
   );
