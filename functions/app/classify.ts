@@ -1,7 +1,7 @@
 /** `POST /v1/classify`: zero-shot classification, as open_clip does it (`zero_shot_classifier.py`, 3.3.0). */
 import { cosine } from '../../src/clip/model.ts';
-import type { Form } from './body.ts';
 import { describeModel, embedCaptions, embedSeen, note, understand, withinTime } from './engine.ts';
+import type { Form } from './form.ts';
 import type { PictureReader } from './pictures.ts';
 import { fieldProblem } from './problems.ts';
 import { BODY_PROBLEMS, type Route } from './route.ts';

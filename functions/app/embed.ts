@@ -1,6 +1,5 @@
 /** `POST /v1/embed`: unit embeddings of pictures and captions. */
 import { VOCABULARY_SIZE } from '../../src/clip/tokenizer/tokenizer.ts';
-import type { Form } from './body.ts';
 import {
   describeModel,
   embedCaptions,
@@ -10,6 +9,7 @@ import {
   understand,
   withinTime,
 } from './engine.ts';
+import type { Form } from './form.ts';
 import type { PictureReader } from './pictures.ts';
 import { fieldProblem } from './problems.ts';
 import { BODY_PROBLEMS, type Route } from './route.ts';

@@ -3,7 +3,8 @@
 import type * as z from 'zod';
 import { preprocessFingerprint } from '../../src/image/preprocess-config.ts';
 import type { ScoreModel } from '../../src/score/shard.ts';
-import { checked, type Form, type Parts, readSent } from './body.ts';
+import { checked, readSent } from './body.ts';
+import type { Form, Parts } from './form.ts';
 import type { Limits } from './limits.ts';
 import type { Seen } from './pictures.ts';
 import { fieldProblem, Problem } from './problems.ts';

@@ -1,7 +1,7 @@
 /** The OpenAPI 3.1 document, made of the routes and their schemas: what is described is what is validated. */
 import * as z from 'zod';
 import { VERSION } from '../../src/version.ts';
-import { REQUEST_FIELD } from './body.ts';
+import { REQUEST_FIELD } from './form.ts';
 import { PROBLEM_TYPE, PROBLEMS, type ProblemKind } from './problems.ts';
 import type { Answer, Content, FormField, Route } from './route.ts';
 import { problemSchema } from './schemas.ts';

@@ -42,6 +42,9 @@ export interface FieldError {
   reason?: string;
 }
 
+/** Above this many wrong fields nobody reads on. */
+export const MAX_ERRORS = 20;
+
 export interface ProblemDetails {
   errors?: readonly FieldError[];
   /** Seconds. */

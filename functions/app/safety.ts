@@ -1,6 +1,7 @@
 /** `POST /v1/safety`: what classifiers say of pictures. */
-import type { Form } from './body.ts';
+
 import { describeModel, embedSeen, note, understand, withinTime } from './engine.ts';
+import type { Form } from './form.ts';
 import { canJudge, judge } from './judge.ts';
 import type { PictureReader } from './pictures.ts';
 import { Problem } from './problems.ts';

@@ -1,6 +1,5 @@
 /** `POST /v1/score`: pictures and captions in, cosines out. */
 import { cosine } from '../../src/clip/model.ts';
-import type { Form } from './body.ts';
 import {
   describeModel,
   embedCaptions,
@@ -10,6 +9,7 @@ import {
   understand,
   withinTime,
 } from './engine.ts';
+import type { Form } from './form.ts';
 import { canJudge, judge } from './judge.ts';
 import type { PictureReader } from './pictures.ts';
 import { fieldProblem } from './problems.ts';

@@ -5,13 +5,14 @@ import type { SessionFactory } from '../../src/onnx/session.ts';
 import { loadNsfwjs, type Nsfwjs } from '../../src/safety/nsfwjs/model.ts';
 import { NSFWJS_INPUT } from '../../src/safety/nsfwjs/preprocess.ts';
 import { createApp } from '../app/app.ts';
+import { urlFetcher } from '../app/fetch-url.ts';
 import { keyStore, parseKeys } from '../app/keys.ts';
 import { EDGE_LIMITS } from '../app/limits.ts';
 import { createMetrics } from '../app/metrics.ts';
 import type { PageReader } from '../app/page.ts';
 import type { RateLimiter } from '../app/rate-limit.ts';
 import type { AppEnv } from '../app/route.ts';
-import type { LogLine, Service } from '../app/service.ts';
+import type { LogLine, Service, UrlFetcher } from '../app/service.ts';
 import { createEdgeDecoder, type EdgeCodecs } from '../decode.ts';
 import type { JobPlace } from '../jobs/consumer.ts';
 import { createJobs } from '../jobs/create.ts';
@@ -29,6 +30,8 @@ export interface FrontEnv extends ModelEnv, JobsEnv {
   RATE_LIMITER?: RateLimitBinding;
   /** Origins of pages that may call the API, with commas between. */
   CORS_ORIGINS?: string;
+  /** Origins that pictures at URLs may be fetched from, with commas between; without it none are fetched. */
+  URL_ORIGINS?: string;
   /** The folder `web`. */
   ASSETS?: Fetcher;
   /** MiB of the runtime's memory here: NSFWJS takes 34, the demo model's towers 6 more. */
@@ -76,7 +79,8 @@ export async function createFront(env: FrontEnv, modules: FrontModules): Promise
     log,
   };
   if (env.RATE_LIMITER !== undefined) service.rateLimit = counted(env.RATE_LIMITER);
-  if (env.CORS_ORIGINS) service.cors = env.CORS_ORIGINS.split(',').map((origin) => origin.trim());
+  if (env.CORS_ORIGINS) service.cors = listOf(env.CORS_ORIGINS);
+  if (env.URL_ORIGINS) service.fetchUrl = fetcherOf(env.URL_ORIGINS);
   if (env.ASSETS !== undefined) service.page = pageOf(env.ASSETS);
   const jobs = jobPlace(env, service);
   if (jobs !== undefined) service.jobs = createJobs(jobs);
@@ -125,6 +129,20 @@ function keysOf({ OPEN, API_KEYS }: FrontEnv): Service['keys'] {
   } catch (error) {
     log({ level: 'error', message: 'the keys cannot be read', error: messageOf(error) });
     return keyStore(() => []);
+  }
+}
+
+function listOf(text: string): string[] {
+  return text.split(',').map((one) => one.trim());
+}
+
+/** A list that cannot be read is told, and nothing is fetched. */
+function fetcherOf(origins: string): UrlFetcher | undefined {
+  try {
+    return urlFetcher({ origins: listOf(origins), fetch: (url, init) => fetch(url, init) });
+  } catch (error) {
+    log({ level: 'error', message: 'URL_ORIGINS cannot be read', error: messageOf(error) });
+    return undefined;
   }
 }
 

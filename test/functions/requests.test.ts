@@ -117,6 +117,28 @@ test('a body over the limit is 413, whether it says its length or not', async ()
   expect(sent).toBeLessThan(50e6);
 });
 
+test('a body of millions of small things is refused before they are looked at one by one', async () => {
+  running = await startApp();
+  const many = [
+    `{"items":[${'1,'.repeat(300_000)}1]}`,
+    '['.repeat(300_000) + ']'.repeat(300_000),
+    `{${Array.from({ length: 300_000 }, (_, i) => `"${i}":1`).join(',')}}`,
+  ];
+  for (const body of many) {
+    expect((await post(body)).json).toMatchObject({
+      status: 422,
+      detail: 'the body has more values than any request takes',
+    });
+  }
+  const field = '--b\r\ncontent-disposition: form-data; name="caption"\r\n\r\na\r\n';
+  const form = await post(`${field.repeat(6_000)}--b--\r\n`, 'multipart/form-data; boundary="b"');
+  expect(form.json).toMatchObject({ status: 422, detail: 'the form has more fields than any request takes' });
+  // What stands in a string counts for nothing.
+  const caption = `${'",[{\\'.repeat(10_000)}`;
+  const said = await score({ items: [item([caption])] });
+  expect([said.status, caption.length]).toEqual([200, 50_000]);
+});
+
 test('pictures that cannot be used: each is named with its reason, and the status is theirs', async () => {
   const limits = { ...DEFAULT_LIMITS, imageBytes: 5_000, imagePixels: 2_000 };
   running = await startApp({ limits });
