@@ -1,8 +1,12 @@
 import { InvalidArgumentError, Option } from 'commander';
+import type { Batch } from '../src/clip/batch.ts';
 import { PRECISIONS } from '../src/clip/precision.ts';
 import { type Part, parsePart } from '../src/io/part.ts';
 import type { MaxFailed } from '../src/run/outcome.ts';
 import { SAFETY_NAMES } from './safety/specs.ts';
+
+/** Pictures whose floats are some gigabytes. */
+const MAX_BATCH = 1024;
 
 /** Values of options, checked where they are typed, so that a wrong one is a usage error before anything runs. */
 
@@ -63,6 +67,14 @@ export function failureBound(text: string): MaxFailed {
   throw new InvalidArgumentError('It must be a share such as 1%, or a number of shards such as 3.');
 }
 
+/** `32`, or `auto`. */
+export function batchSize(text: string): Batch {
+  if (text === 'auto') return text;
+  const n = Number(text);
+  if (/^\d+$/.test(text) && n >= 1 && n <= MAX_BATCH) return n;
+  throw new InvalidArgumentError(`It must be auto or a whole number from 1 to ${MAX_BATCH}.`);
+}
+
 export function repeated(value: string, before: string[] | undefined): string[] {
   return [...(before ?? []), value];
 }
@@ -116,6 +128,11 @@ export const SHARED = {
       '--endpoint <url>',
       'towers of a server that runs shardsieve’s API; its key in SHARDSIEVE_KEY',
     ),
+  batch: () =>
+    new Option(
+      '--batch <n>',
+      'pictures that a tower runs at once, or auto: measured first (default: a fixed number a device)',
+    ).argParser(batchSize),
   trace: () =>
     new Option('--trace <file>', "write what was done when, in Chrome's trace format (docs/performance.md)"),
   device: () =>

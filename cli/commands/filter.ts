@@ -155,6 +155,7 @@ function recipeOf(
       full_metadata: flags.fullMetadata,
       precision,
       device,
+      batch: flags.batch,
       calibrate,
       refine,
     },

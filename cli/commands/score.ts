@@ -1,4 +1,5 @@
 import { Command } from 'commander';
+import type { Batch } from '../../src/clip/batch.ts';
 import type { Precision } from '../../src/clip/precision.ts';
 import { UsageError } from '../../src/errors.ts';
 import type { Part } from '../../src/io/part.ts';
@@ -30,6 +31,7 @@ export interface ScoreFlags extends CommonFlags {
   limit?: number;
   sample?: number;
   threads?: number;
+  batch?: Batch;
   trace?: string;
   precision: Precision;
   device?: string[];
@@ -58,6 +60,7 @@ export function addScoreOptions(command: Command): Command {
     SHARED.limit(),
     SHARED.sample(),
     SHARED.threads(),
+    SHARED.batch(),
     SHARED.trace(),
     SHARED.device(),
     SHARED.endpoint(),
@@ -82,6 +85,7 @@ export function scoreOptionsOf(flags: ScoreFlags) {
   const {
     fastDecode,
     safety,
+    batch,
     trace,
     precision,
     device,
@@ -106,6 +110,7 @@ export function scoreOptionsOf(flags: ScoreFlags) {
     limit,
     sample,
     threads,
+    batch,
     trace,
     verifyInput,
     precision,

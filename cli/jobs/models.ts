@@ -1,6 +1,7 @@
 /** From MODEL arguments to what a run wants: each model known by its hash before anything is loaded. */
 import { readFile } from 'node:fs/promises';
 import { availableParallelism } from 'node:os';
+import type { Batch } from '../../src/clip/batch.ts';
 import { type ClipConfig, parseClipConfig } from '../../src/clip/config.ts';
 import { TOWERS_VERSION } from '../../src/clip/model.ts';
 import type { Precision, QuantisedPrecision } from '../../src/clip/precision.ts';
@@ -25,7 +26,7 @@ import { calibrationInput, calibrationPairs } from '../models/calibration.ts';
 import { checkPrecision, SLUG_ENDINGS } from '../models/precision.ts';
 import { type Quantised, quantisedCheckpoint } from '../models/quantised.ts';
 import { type ResolvedModel, type ResolveOptions, resolveModel } from '../models/resolve.ts';
-import { openEmbedder } from '../onnx/embedder.ts';
+import { defaultBatch, openEmbedder } from '../onnx/embedder.ts';
 import { sha256File } from '../onnx/files.ts';
 import { loadMerges } from '../vocab.ts';
 
@@ -39,6 +40,8 @@ export interface ModelChoice {
   fastDecode?: boolean | number;
   /** Threads of one run of a tower. */
   threads?: number;
+  /** Pictures a run; default a number that the device fixes. */
+  batch?: Batch;
   /** What the towers compute in: `fp32` (default), `int8`, `int8-accurate`, and `fp16` on GPUs. */
   precision?: Precision;
   /** What runs the towers: `cpu` (default), `webgpu`, `cuda:1`, …; several of one kind hold a copy of the model each. */
@@ -141,7 +144,7 @@ async function want(
   options: ResolveOptions,
 ): Promise<ReadyModel> {
   const { configPath, weightsPath, configJson } = resolved;
-  const { precision, devices, threads, fit = 'open_clip', fastDecode } = choice;
+  const { precision, devices, threads, batch, fit = 'open_clip', fastDecode } = choice;
   const made = {
     weights_sha256: await sha256File(weightsPath),
     model_cfg: fingerprint(configJson['model_cfg']),
@@ -173,6 +176,8 @@ async function want(
     precision,
     ...(quantised === undefined ? {} : { quantised_sha256: quantised.sha256 }),
     provider: devices[0].kind,
+    // On a CPU an embedding has the same bits in any batch.
+    ...(devices[0].kind === 'cpu' ? {} : { batch: batch ?? defaultBatch(devices[0]) }),
   };
   return {
     slug,
@@ -194,7 +199,7 @@ async function want(
       clip: await openEmbedder(
         { config: configPath, weights: weightsPath, quantised, half: precision === 'fp16' },
         preprocess,
-        { device: devices[copy], ...threadsOf(devices, threads) },
+        { device: devices[copy], ...threadsOf(devices, threads), batch, onNote: options.onNote },
       ),
     }),
   };

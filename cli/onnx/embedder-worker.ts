@@ -12,6 +12,8 @@ export interface EmbedderSpec {
   files: CheckpointFiles;
   preprocess: PreprocessConfig;
   threads: number;
+  /** Pictures a run, at most. */
+  batch: number;
 }
 
 export type Question =
@@ -26,8 +28,8 @@ export type Description = Omit<Embedder, 'embedPictures' | 'embedTexts' | 'relea
 export type Answer = Float32Array | Description | undefined;
 
 await answerQuestions<Question, Answer>(async () => {
-  const { files, preprocess, threads } = workerData as EmbedderSpec;
-  const clip = embedderOf(await openClip(files, { threads, worker: false }), preprocess);
+  const { files, preprocess, threads, batch } = workerData as EmbedderSpec;
+  const clip = embedderOf(await openClip(files, { threads, worker: false }), preprocess, batch);
   const { embedPictures, embedTexts, release, ...description } = clip;
   const rows = (data: Float32Array) => ({ answer: data, transfer: [data.buffer as ArrayBuffer] });
   return async (question) => {

@@ -1,7 +1,9 @@
 /** An open_clip checkpoint as an `Embedder` that uses the whole machine. */
 import { stat } from 'node:fs/promises';
 import { availableParallelism } from 'node:os';
+import { type Batch, backingOff, LARGEST_TRIED, measureBatch } from '../../src/clip/batch.ts';
 import { type Embedder, embedderOf } from '../../src/clip/embedder.ts';
+import { IMAGE_BATCH } from '../../src/clip/model.ts';
 import { pooled } from '../../src/clip/pool.ts';
 import { ModelError } from '../../src/errors.ts';
 import type { PreprocessConfig } from '../../src/image/preprocess-config.ts';
@@ -15,6 +17,10 @@ export interface EmbedderOptions {
   threads?: number;
   /** What runs the towers; the CPU where absent. */
   device?: Device;
+  /** Pictures a run; the device's own number where absent. */
+  batch?: Batch;
+  /** What is found or given up on the way. */
+  onNote?: (text: string) => void;
 }
 
 // The compiled package holds .js, the repository .ts.
@@ -31,17 +37,48 @@ const COPIES = 2;
 /** Bytes of weights up to which they are held twice: the runtime rearranges them for each copy. */
 const MAX_COPIED = 1e9;
 
-/** Loads both towers. Throws `ModelError`, `DeviceError`. */
+/** Pictures a run. More gain nothing on a CPU; a GPU has its kernels to fill. */
+export const defaultBatch = ({ kind }: Device): number => (kind === 'cpu' ? IMAGE_BATCH : 64);
+
+/**
+ * Loads both towers; with `batch: 'auto'` runs them too, to see what is quickest. Where memory runs out later, half as
+ * many pictures are run at once. Throws `ModelError`, `DeviceError`.
+ */
 export async function openEmbedder(
   files: CheckpointFiles,
   preprocess: PreprocessConfig,
   options: EmbedderOptions = {},
 ): Promise<Embedder> {
+  const { device = CPU, onNote = () => {} } = options;
+  const asked = options.batch ?? defaultBatch(device);
+  const clip = await open(files, preprocess, options, asked === 'auto' ? LARGEST_TRIED : asked);
+  let batch = asked;
+  if (batch === 'auto') {
+    const measured = await measureBatch(clip, () => performance.now());
+    batch = measured.batch;
+    const rates = measured.rates.map(({ size, perSecond }) => `${size}: ${perSecond}`).join(', ');
+    onNote(`${batch} pictures at once are quickest here (pictures/s by size: ${rates})`);
+  }
+  const effect =
+    device.kind === 'cpu'
+      ? 'no number changes by it'
+      : 'the last bits of scores may differ from those before';
+  return backingOff(clip, batch, (less) => {
+    onNote(`memory does not suffice: from here on ${less} pictures at once; slower, and ${effect}`);
+  });
+}
+
+async function open(
+  files: CheckpointFiles,
+  preprocess: PreprocessConfig,
+  options: EmbedderOptions,
+  batch: number,
+): Promise<Embedder> {
   const { device = CPU } = options;
-  if (device.kind !== 'cpu') return embedderOf(await openClip(files, options), preprocess);
+  if (device.kind !== 'cpu') return embedderOf(await openClip(files, options), preprocess, batch);
   const threads = options.threads ?? availableParallelism();
   const copies = threads >= COPIES && (await weigh(files)) <= MAX_COPIED ? COPIES : 1;
-  const spec: EmbedderSpec = { files, preprocess, threads: Math.floor(threads / copies) };
+  const spec: EmbedderSpec = { files, preprocess, threads: Math.floor(threads / copies), batch };
   const started = await Promise.allSettled(Array.from({ length: copies }, () => startThread(spec)));
   const failed = started.find((result) => result.status === 'rejected');
   const made = started.flatMap((result) => (result.status === 'fulfilled' ? result.value : []));

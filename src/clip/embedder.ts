@@ -20,6 +20,8 @@ export interface Embedder {
   readonly provider: string;
   /** Calls that it runs at once; one where absent. */
   readonly lanes?: number;
+  /** Pictures that a call runs at once; `IMAGE_BATCH` where absent. */
+  readonly batch?: number;
   /**
    * Any number of pictures, each 8-bit RGB of `S * S * 3` bytes as `preprocessBytes` gives it; the answer float32
    * `[n, dim]`, rows of unit length. Throws `ModelError`.
@@ -31,8 +33,12 @@ export interface Embedder {
   release(): Promise<void>;
 }
 
-/** A model in this process, its pictures normalised as `preprocess` says. */
-export function embedderOf(clip: ClipModel, preprocess: PreprocessConfig): Embedder {
+/** A model in this process, its pictures normalised as `preprocess` says, `batch` of them run at once. */
+export function embedderOf(
+  clip: ClipModel,
+  preprocess: PreprocessConfig,
+  batch: number = IMAGE_BATCH,
+): Embedder {
   const side = clip.imageSize;
   const bytes = 3 * side * side;
   const { dim, contextLength, logitScale, precision, provider } = clip;
@@ -43,17 +49,18 @@ export function embedderOf(clip: ClipModel, preprocess: PreprocessConfig): Embed
     logitScale,
     precision,
     provider,
+    batch,
     async embedPictures(pictures) {
       const wrong = pictures.find((picture) => picture.length !== bytes);
       if (wrong !== undefined) {
         throw new ModelError(`a picture of ${wrong.length} bytes is not [${side}, ${side}, 3]`);
       }
       const out = new Float32Array(pictures.length * dim);
-      for (let start = 0; start < pictures.length; start += IMAGE_BATCH) {
-        const batch = pictures.slice(start, start + IMAGE_BATCH);
-        const pixels = new Float32Array(batch.length * bytes);
-        for (const [i, picture] of batch.entries()) normalise(picture, preprocess, pixels, i * bytes);
-        out.set(await clip.embedImages(pixels, batch.length), start * dim);
+      for (let start = 0; start < pictures.length; start += batch) {
+        const run = pictures.slice(start, start + batch);
+        const pixels = new Float32Array(run.length * bytes);
+        for (const [i, picture] of run.entries()) normalise(picture, preprocess, pixels, i * bytes);
+        out.set(await clip.embedImages(pixels, run.length, batch), start * dim);
       }
       return out;
     },

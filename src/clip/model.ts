@@ -45,9 +45,9 @@ export interface ClipModel {
   readonly provider: string;
   /**
    * `pixels` float32 `[n, 3, S, S]`, preprocessed as the config says; the answer float32 `[n, dim]`, rows of unit
-   * length. Any `n`; runs of `IMAGE_BATCH`. Throws `ModelError`.
+   * length. Any `n`; runs of `batch`, `IMAGE_BATCH` where absent. Throws `ModelError`.
    */
-  embedImages(pixels: Float32Array, n: number): Promise<Float32Array>;
+  embedImages(pixels: Float32Array, n: number, batch?: number): Promise<Float32Array>;
   /**
    * Token ids, one array a caption, padded with 0 or not; the answer float32 `[ids.length, dim]` in their order,
    * rows of unit length. The embedding is read at the first maximum of a row's ids, as open_clip does. Captions of
@@ -142,15 +142,15 @@ class LoadedClip implements ClipModel {
     this.#text = text;
   }
 
-  async embedImages(pixels: Float32Array, n: number): Promise<Float32Array> {
+  async embedImages(pixels: Float32Array, n: number, batch = IMAGE_BATCH): Promise<Float32Array> {
     const side = this.imageSize;
     const stride = 3 * side * side;
     if (!Number.isInteger(n) || n < 0 || pixels.length !== n * stride) {
       throw new ModelError(`${pixels.length} pixel values are not ${n} pictures of [3, ${side}, ${side}]`);
     }
     const out = new Float32Array(n * this.dim);
-    for (let start = 0; start < n; start += IMAGE_BATCH) {
-      const count = Math.min(IMAGE_BATCH, n - start);
+    for (let start = 0; start < n; start += batch) {
+      const count = Math.min(batch, n - start);
       const data = pixels.subarray(start * stride, (start + count) * stride);
       const feeds = { pixels: { type: 'float32', dims: [count, 3, side, side], data } } as const;
       out.set(

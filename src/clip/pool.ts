@@ -12,7 +12,7 @@ export function pooled(copies: readonly Embedder[]): Embedder {
   const [first] = copies;
   if (first === undefined) throw new ModelError('a pool of models needs at least one copy');
   if (copies.length === 1) return first;
-  const { dim, contextLength, imageSize, logitScale, precision, provider } = first;
+  const { dim, contextLength, imageSize, logitScale, precision, provider, batch = IMAGE_BATCH } = first;
   const free = new Free(copies);
   const inPieces = async (
     pieces: readonly (readonly number[])[],
@@ -32,10 +32,10 @@ export function pooled(copies: readonly Embedder[]): Embedder {
     return out;
   };
   return {
-    ...{ dim, contextLength, imageSize, logitScale, precision, provider },
+    ...{ dim, contextLength, imageSize, logitScale, precision, provider, batch },
     lanes: copies.length,
     embedPictures: (pictures, signal) =>
-      inPieces(runsOf(pictures.length), pictures.length, (copy, piece) =>
+      inPieces(runsOf(pictures.length, batch), pictures.length, (copy, piece) =>
         copy.embedPictures(
           piece.map((index) => pictures[index]),
           signal,
@@ -59,10 +59,10 @@ export function pooled(copies: readonly Embedder[]): Embedder {
   };
 }
 
-function runsOf(n: number): number[][] {
+function runsOf(n: number, batch: number): number[][] {
   const runs: number[][] = [];
-  for (let start = 0; start < n; start += IMAGE_BATCH) {
-    runs.push(Array.from({ length: Math.min(IMAGE_BATCH, n - start) }, (_, i) => start + i));
+  for (let start = 0; start < n; start += batch) {
+    runs.push(Array.from({ length: Math.min(batch, n - start) }, (_, i) => start + i));
   }
   return runs;
 }

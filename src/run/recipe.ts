@@ -46,6 +46,12 @@ const score = z
       .describe(
         'what runs the towers: cpu (default), webgpu, cuda:1, …; several of one kind share the shards',
       ),
+    batch: z
+      .union([positive, z.literal('auto')])
+      .optional()
+      .describe(
+        'pictures that a tower runs at once, or auto: measured first; default: a fixed number a device',
+      ),
     calibrate: path.optional().describe('a shard whose first pairs fix the scales of int8'),
     refine: z
       .boolean()

@@ -72,14 +72,16 @@ export async function* scoreBatches(
   const earlier = earlierOf(options);
   // As many batches as the towers run at once, and one more that is there when they are done with one.
   const ahead = 1 + Math.max(1, ...models.map(({ clip }) => clip.lanes ?? 1));
+  const batch =
+    models.length === 0 ? IMAGE_BATCH : Math.max(...models.map(({ clip }) => clip.batch ?? IMAGE_BATCH));
   let waiting = 0;
-  const prepared = mapAhead(samples, ahead * IMAGE_BATCH, async ({ raw, position }) => {
+  const prepared = mapAhead(samples, ahead * batch, async ({ raw, position }) => {
     waiting++;
     watch.queued('samples', 1);
     const sample = prepare(raw, options, { decoded, decoders }, earlier);
     return { position, ...(await sample.finally(() => read.give(sizeOf(raw)))) };
   });
-  const gathered = gather(prepared, { size: IMAGE_BATCH, mostSkips: size }, options.onPrepared);
+  const gathered = gather(prepared, { size: batch, mostSkips: size }, options.onPrepared);
   const embedded = mapAhead(gathered, ahead, (items) => {
     waiting -= items.length;
     watch.queued('samples', -items.length);
