@@ -42,6 +42,8 @@ export function embedderOf(
   const side = clip.imageSize;
   const bytes = 3 * side * side;
   const { dim, contextLength, logitScale, precision, provider } = clip;
+  /** Floats of a run, kept for the next: new memory costs more than filling it. */
+  let spare = new Float32Array(0);
   return {
     dim,
     contextLength,
@@ -58,9 +60,13 @@ export function embedderOf(
       const out = new Float32Array(pictures.length * dim);
       for (let start = 0; start < pictures.length; start += batch) {
         const run = pictures.slice(start, start + batch);
-        const pixels = new Float32Array(run.length * bytes);
-        for (const [i, picture] of run.entries()) normalise(picture, preprocess, pixels, i * bytes);
-        out.set(await clip.embedImages(pixels, run.length, batch), start * dim);
+        const length = run.length * bytes;
+        const held = spare.length >= length ? spare : new Float32Array(length);
+        // Another call may come meanwhile.
+        spare = new Float32Array(0);
+        for (const [i, picture] of run.entries()) normalise(picture, preprocess, held, i * bytes);
+        out.set(await clip.embedImages(held.subarray(0, length), run.length, batch), start * dim);
+        spare = held;
       }
       return out;
     },
