@@ -14,7 +14,7 @@ interface Event {
   ts: number;
   dur: number;
   tid: number;
-  args: { count?: number; waiting?: number };
+  args: { count?: number; waiting?: number; shard?: string };
 }
 
 test('a trace shows every sample in every stage, on rows whose spans do not overlap', async () => {
@@ -39,6 +39,16 @@ test('a trace shows every sample in every stage, on rows whose spans do not over
   ]);
   expect([of('write').length, of('shard').length]).toEqual([2, 2]);
   for (const { args } of of('write')) expect(args.count).toBeGreaterThan(0);
+
+  // The second shard is begun when the first one's last sample is decoded, and not when it is written.
+  const [first, second] = ['demo-00000', 'demo-00001'].map((shard) =>
+    spans.filter(({ args }) => args.shard === shard),
+  );
+  const ended = (stage: string): number =>
+    Math.max(...first.flatMap(({ name, ts, dur }) => (name === stage ? ts + dur : [])));
+  const begun = Math.min(...second.map(({ ts }) => ts));
+  expect(begun).toBeGreaterThanOrEqual(ended('decode') - 1);
+  expect(begun).toBeLessThan(ended('shard'));
 
   const rows = Map.groupBy(spans, ({ tid }) => tid);
   const named = events.filter(({ name }) => name === 'thread_name').map(({ tid }) => tid);
