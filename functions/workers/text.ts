@@ -2,4 +2,4 @@
 import wasm from 'onnxruntime-web/ort-wasm-simd-threaded.wasm';
 import { towerWorker } from './tower.ts';
 
-export default towerWorker('text', wasm, 60);
+export default towerWorker('text', wasm, 56);

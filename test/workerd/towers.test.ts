@@ -101,7 +101,7 @@ describe('the demo model’s towers in Workers, behind service bindings', () => 
       (await (await fetch(`${url}/${tower}/memory`)).json()) as Record<string, number>;
     const [image, text] = [await memory('image'), await memory('text')];
     expect([image['wasm'], image['table']]).toEqual([104 * 2 ** 20, 0]);
-    expect([text['wasm'], text['table']]).toEqual([60 * 2 ** 20, 2 * 49_408 * 128]);
+    expect([text['wasm'], text['table']]).toEqual([56 * 2 ** 20, 2 * 49_408 * 128]);
     for (const { wasm, touched } of [image, text]) {
       expect(touched).toBeGreaterThan(2 ** 20);
       expect(touched).toBeLessThan(wasm / 2);

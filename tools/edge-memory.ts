@@ -1,0 +1,156 @@
+/**
+ * Each tower of the full-size architecture (ViT-B/32 256×256, seeded weights) in the real workerd, under the hard memory that
+ * its Worker has: what it holds after the first request and after a hundred more. Fails where that is more than it may be.
+ * Two minutes on two idle cores, of which most are spent on making the model; it is kept for the next time.
+ *
+ *     node tools/edge-memory.ts [--requests 100]
+ */
+import { parseArgs } from 'node:util';
+import { WebSocket } from 'undici';
+import { getPlatformProxy, unstable_startWorker } from 'wrangler';
+import { fs, os, path } from 'zx';
+import { exportModel } from '../cli/jobs/export-model.ts';
+import { encodeTexts } from '../functions/towers/protocol.ts';
+import { MANIFEST_FILE } from '../src/clip/export/manifest.ts';
+import { seededModel } from '../test/helpers/seeded.ts';
+
+const MIB = 2 ** 20;
+/** Of WebAssembly memory. */
+const MOST = { image: 104 * MIB, text: 80 * MIB };
+/** Of all that an isolate holds, JavaScript's heap included: Cloudflare's limit is 128 MB. */
+const MOST_IN_ALL = 128e6;
+/** What may come and go between two looks at one state. */
+const SLACK = MIB;
+const SIDE = 256;
+const CONTEXT = 77;
+
+const { values } = parseArgs({ options: { requests: { type: 'string', default: '100' } } });
+
+process.env['WRANGLER_SEND_METRICS'] = 'false';
+process.env['CLOUDFLARE_CF_FETCH_ENABLED'] = 'false';
+const cache = path.join(os.tmpdir(), 'shardsieve-full-size');
+const model = await seededModel(path.join(cache, 'model'));
+const towers = path.join(cache, 'towers');
+const { manifest } = await exportModel(
+  { model: `local-dir:${model}`, out: towers },
+  { env: { ...process.env, SHARDSIEVE_QUANTISED: path.join(cache, 'quantised') } },
+);
+const persist = path.join(cache, 'state');
+await upload();
+for (const tower of ['image', 'text'] as const) await prove(tower);
+
+/** What the tower's isolate holds, in bytes. */
+interface Held {
+  /** The hard size of WebAssembly memory, and the most of it that was ever in use. */
+  wasm: number;
+  touched: number;
+  /** The table of token embeddings, an array of its own. */
+  table: number;
+  /** JavaScript's heap, in use and committed. */
+  used: number;
+  committed: number;
+}
+
+async function prove(tower: 'image' | 'text'): Promise<void> {
+  const worker = await unstable_startWorker({
+    config: `wrangler.${tower}.toml`,
+    dev: {
+      server: { hostname: '127.0.0.1', port: 0 },
+      inspector: { hostname: '127.0.0.1', port: 0 },
+      ...{ persist, watch: false, logLevel: 'error' as const },
+    },
+  });
+  try {
+    await worker.ready;
+    const [url, inspector] = [await worker.url, await worker.inspectorUrl];
+    if (inspector === undefined) throw new Error('workerd has no inspector');
+    const ask = async (seed: number) => {
+      const route = tower === 'image' ? '/pictures' : '/texts';
+      const answer = await fetch(new URL(route, url), { method: 'POST', body: question(tower, seed) });
+      if (!answer.ok) throw new Error(`${route}: ${answer.status} ${await answer.text()}`);
+      await answer.arrayBuffer();
+    };
+    const look = async (): Promise<Held> => ({
+      ...((await (await fetch(new URL('/memory', url))).json()) as Pick<Held, 'wasm' | 'touched' | 'table'>),
+      ...(await heap(inspector)),
+    });
+    await ask(0);
+    const first = await look();
+    report(`${tower} tower, after 1 request`, first);
+    const requests = Number(values.requests);
+    for (let i = 1; i <= requests; i++) await ask(i);
+    const last = await look();
+    report(`${tower} tower, after ${1 + requests}`, last);
+    const all = last.wasm + last.table + last.committed;
+    const faults = [
+      ...(last.wasm > MOST[tower] ? [`${last.wasm} bytes of WebAssembly memory are too many`] : []),
+      ...(last.touched > first.touched + SLACK ? ['WebAssembly memory grows with requests'] : []),
+      ...(last.used > first.used + 4 * SLACK ? ['JavaScript’s heap grows with requests'] : []),
+      ...(all > MOST_IN_ALL ? [`${all} bytes in all do not fit into an isolate`] : []),
+    ];
+    if (faults.length > 0) throw new Error(`${tower} tower: ${faults.join('; ')}`);
+  } finally {
+    await worker.dispose();
+  }
+}
+
+/** One picture, or one caption as long as captions can be: each request another. */
+function question(tower: 'image' | 'text', seed: number): Uint8Array<ArrayBuffer> {
+  if (tower === 'text') {
+    const ids = Int32Array.from({ length: CONTEXT }, (_, i) => (i * 37 + seed * 101) % 40_000);
+    ids[CONTEXT - 1] = 49_407;
+    return encodeTexts([ids]);
+  }
+  return Uint8Array.from({ length: 3 * SIDE * SIDE }, (_, i) => (i * (2 * seed + 3) + (i >> 8) * seed) & 255);
+}
+
+/** Of the isolate, as its inspector tells it. */
+function heap(inspector: URL): Promise<Pick<Held, 'used' | 'committed'>> {
+  return new Promise((resolve, reject) => {
+    const socket = new WebSocket(inspector, { headers: { origin: 'http://localhost' } });
+    socket.onerror = () => reject(new Error('the inspector cannot be reached'));
+    socket.onopen = () => socket.send(JSON.stringify({ id: 1, method: 'Runtime.getHeapUsage' }));
+    socket.onmessage = ({ data }) => {
+      const { id, result } = JSON.parse(String(data)) as {
+        id?: number;
+        result?: { usedSize: number; totalSize: number };
+      };
+      if (id !== 1) return;
+      socket.close();
+      if (result === undefined) reject(new Error('the inspector does not tell the heap'));
+      else resolve({ used: result.usedSize, committed: result.totalSize });
+    };
+  });
+}
+
+function report(when: string, { wasm, touched, table, used, committed }: Held): void {
+  const mib = (bytes: number) => (bytes / MIB).toFixed(1);
+  console.log(
+    `${when}: WebAssembly ${mib(wasm)} MiB (${mib(touched)} in use), table ${mib(table)}, ` +
+      `JavaScript ${mib(committed)} (${mib(used)} in use)`,
+  );
+}
+
+/** Into a local R2 of its own, where it is not there already. */
+async function upload(): Promise<void> {
+  const { env, dispose } = await getPlatformProxy<{ MODELS: Bucket; MODEL: string }>({
+    configPath: 'wrangler.image.toml',
+    persist: { path: path.join(persist, 'v3') },
+  });
+  try {
+    const at = (name: string) => `${env.MODEL}/${name}`;
+    const wanted = await fs.readFile(path.join(towers, MANIFEST_FILE), 'utf8');
+    if ((await (await env.MODELS.get(at(MANIFEST_FILE)))?.text()) === wanted) return;
+    for (const { name } of Object.values(manifest.files)) {
+      await env.MODELS.put(at(name), await fs.readFile(path.join(towers, name)));
+    }
+    await env.MODELS.put(at(MANIFEST_FILE), wanted);
+  } finally {
+    await dispose();
+  }
+}
+
+interface Bucket {
+  get(key: string): Promise<{ text(): Promise<string> } | null>;
+  put(key: string, value: Uint8Array | string): Promise<unknown>;
+}
