@@ -30,6 +30,7 @@ const COMMANDS: { [name: string]: () => Promise<(context: Context) => Command> }
   models: async () => (await import('./commands/models.ts')).modelsCommand,
   keys: async () => (await import('./commands/keys.ts')).keysCommand,
   run: async () => (await import('./commands/run.ts')).runCommand,
+  deploy: async () => (await import('./commands/deploy.ts')).deployCommand,
   heads: async () => (await import('./commands/heads.ts')).headsCommand,
   safety: async () => (await import('./commands/safety.ts')).safetyCommand,
   serve: async () => (await import('./commands/serve.ts')).serveCommand,

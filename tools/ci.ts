@@ -93,6 +93,12 @@ await step('the demo, as the README has it', async () => {
   const out = path.join(scratch, 'demo');
   await inherit`npm run --silent demo -- --out ${out}`;
 });
+await step('npm run dev:edge, from the command to the first score within a minute', async () => {
+  await inherit`node tools/edge-start.ts`;
+});
+await step('the full-size towers in the memory of a Worker', async () => {
+  await inherit`node tools/edge-memory.ts`;
+});
 await fs.rm(scratch, { recursive: true, force: true });
 
 console.log(`\n${totals.passed} passed, ${totals.failed} failed, ${totals.skipped} skipped`);
