@@ -31,7 +31,8 @@ beforeAll(async () => {
   await run('tar', ['-xzf', join(folder, filename), '-C', installed, '--strip-components=1']);
   await symlink(join(ROOT, 'node_modules'), join(installed, 'node_modules'));
   await writeFile(join(project, 'package.json'), '{"type": "module"}');
-});
+  // Compiles, and bundles three Workers.
+}, 300_000);
 
 test('the package holds what runs and nothing of the tests, tools or sources', () => {
   expect(packed).toContain('cli/shardsieve.js');
@@ -40,6 +41,7 @@ test('the package holds what runs and nothing of the tests, tools or sources', (
   expect(packed).toContain('assets/clip-vocab/merges.txt.gz');
   expect(packed).toContain('assets/wordnet/entities.txt.gz');
   expect(packed).toContain('assets/wordnet/LICENSE');
+  for (const worker of ['front', 'image', 'text']) expect(packed).toContain(`dist/workers/${worker}.json`);
   expect(packed).toContain('demo/model/open_clip_model.safetensors');
   expect(packed.filter((path) => /^(test|tools|functions|src|docs|\.ci)\//.test(path))).toEqual([]);
   expect(packed.filter((path) => path.endsWith('.ts') && !path.endsWith('.d.ts'))).toEqual([]);
