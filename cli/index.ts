@@ -16,6 +16,7 @@ export { VERSION } from '../src/version.ts';
 export { openHead } from './heads/store.ts';
 export { type CentroidsOptions, type CentroidsTotals, trainCentroids } from './jobs/centroids.ts';
 export { type CompareOptions, compareScores } from './jobs/compare.ts';
+export { type DoctorReport, examine } from './jobs/doctor.ts';
 export { type EmbedOptions, type EmbedTotals, embedShards } from './jobs/embed.ts';
 export { type FilterOptions, type FilterTotals, filterShards } from './jobs/filter.ts';
 export { type MergeOptions, type MergeTotals, mergeParts } from './jobs/merge.ts';
@@ -27,6 +28,7 @@ export { type ReshardOptions, reshardShards } from './jobs/reshard.ts';
 export { reportSafety, type SafetyReportOptions } from './jobs/safety-report.ts';
 export { type ScoreOptions, scoreShards } from './jobs/score.ts';
 export { type SelectOptions, type SelectTotals, selectSubset } from './jobs/select.ts';
+export { type SetupCudaOptions, type SetupCudaTotals, setupCuda } from './jobs/setup-cuda.ts';
 export { ShardsFailedError, type StepTotals } from './jobs/steps.ts';
 export {
   type CombineOptions,

@@ -122,7 +122,7 @@ export function cutAfter(
     async pull(controller) {
       if (sent) {
         // What is still in the pipe when it breaks is lost; the test wants it to arrive.
-        await new Promise((resolve) => setTimeout(resolve, 30));
+        await new Promise((resolve) => setTimeout(resolve, 200));
         return controller.error(new TypeError('terminated'));
       }
       sent = true;
