@@ -66,6 +66,8 @@ export interface JobPlace {
   onStep?: ShardContext['onStep'];
 }
 
+/** Of a job whose messages were lost: a queue keeps them for two weeks at most. */
+const ABANDONED_MS = 30 * 24 * 3600 * 1000;
 /** Messages that one `sendBatch` takes. */
 const SEND_BATCH = 100;
 
@@ -130,9 +132,12 @@ async function handle(place: JobPlace, message: Delivered): Promise<void> {
         some.map((shard) => ({ body: { kind: 'shard', job: body.job, piece: 0, ...shard } })),
       );
     }
-    await queue.send({ kind: 'settle', job: body.job }, { delaySeconds: limits.settleSeconds });
+    const [waited] = limits.settleSeconds;
+    await queue.send({ kind: 'settle', job: body.job, waited }, { delaySeconds: waited });
   } else if (body.kind === 'settle') {
-    if (!(await settle(place, record))) await queue.send(body, { delaySeconds: limits.settleSeconds });
+    if (await settle(place, record)) return;
+    const waited = Math.min(limits.settleSeconds[1], 2 * body.waited);
+    await queue.send({ ...body, waited }, { delaySeconds: waited });
   } else {
     await shardMessage(place, record, { id: message.id, attempts: message.attempts, body });
   }
@@ -164,8 +169,12 @@ async function shardMessage(
   }
 }
 
-/** Says in the folder what failed, once nothing is left to do. */
-async function settle({ bucket }: JobPlace, record: JobRecord): Promise<boolean> {
+/** Says in the folder what failed, once nothing is left to do. False: not yet. */
+async function settle({ bucket, now, log }: JobPlace, record: JobRecord): Promise<boolean> {
+  if (now() - Date.parse(record.created) > ABANDONED_MS) {
+    log({ level: 'error', message: 'not finished in a month, and not looked at any more', job: record.id });
+    return true;
+  }
   const shards = await shardsOf(bucket, record.id);
   const progress = await progressOf(bucket, record, shards);
   if (progress.state !== 'finished') return false;

@@ -34,8 +34,8 @@ export interface JobLimits {
   leaseMs: number;
   /** Seconds until a message that failed comes again: doubled at each failure, up to the second. */
   retrySeconds: [first: number, most: number];
-  /** Seconds between two looks at whether a job is finished. */
-  settleSeconds: number;
+  /** Seconds until it is looked whether a job is finished: doubled each time, up to the second. */
+  settleSeconds: [first: number, most: number];
   /** In flight between reading and the towers. */
   memory: { readBytes: number; decodedPixels: number };
   caps: Caps;
@@ -55,7 +55,7 @@ export const JOB_LIMITS: JobLimits = {
   pieceMs: 300_000,
   leaseMs: 300_000,
   retrySeconds: [10, 600],
-  settleSeconds: 60,
+  settleSeconds: [60, 600],
   memory: { readBytes: 8 * 2 ** 20, decodedPixels: 8_000_000 },
   caps: { member: 8 * 2 ** 20, text: 2 ** 20, sample: 12 * 2 ** 20 },
 };

@@ -21,12 +21,12 @@ export interface JobRecord {
 /**
  * - `start`: sends one message a shard
  * - `shard`: goes on with a shard; `piece` is how many pieces of it were finished when the message was sent
- * - `settle`: comes again until nothing is left to do, then says in the folder what failed
+ * - `settle`: comes again until nothing is left to do, then says in the folder what failed; `waited` seconds before
  */
 export type JobMessage =
   | { kind: 'start'; job: string }
   | ({ kind: 'shard'; job: string; piece: number } & JobShard)
-  | { kind: 'settle'; job: string };
+  | { kind: 'settle'; job: string; waited: number };
 
 export interface Failure {
   problem: string;

@@ -6,7 +6,6 @@ import jpeg from '@jsquash/jpeg/codec/dec/mozjpeg_dec.wasm';
 import webp from '@jsquash/webp/codec/dec/webp_dec.wasm';
 import wasm from 'onnxruntime-web/ort-wasm-simd-threaded.wasm';
 import merges from '../../assets/clip-vocab/merges.txt.gz';
-import nsfwjs from '../../assets/nsfwjs/mobilenet_v2.safetensors';
 import config from '../../demo/model/open_clip_config.json' with { type: 'json' };
 import weights from '../../demo/model/open_clip_model.safetensors';
 import { createApp } from '../../functions/app/app.ts';
@@ -27,7 +26,6 @@ import { createTokenizer } from '../../src/clip/tokenizer/tokenizer.ts';
 import { parsePreprocess } from '../../src/image/preprocess-config.ts';
 import { memorySource } from '../../src/io/memory.ts';
 import { fingerprint } from '../../src/run/fingerprint.ts';
-import { loadNsfwjs } from '../../src/safety/nsfwjs/model.ts';
 
 type Env = Required<Pick<JobsEnv, 'SHARDS' | 'METADATA' | 'JOBS'>>;
 
@@ -69,7 +67,6 @@ async function start(env: Env): Promise<{ service: Service; place: JobPlace }> {
   const service: Service = {
     models: [await loadDemo()],
     decoder,
-    nsfw: await loadNsfwjs(new Uint8Array(nsfwjs), edgeSessions(wasm)),
     limits: EDGE_LIMITS,
     keys: 'open',
     ready: async () => {},
@@ -78,7 +75,7 @@ async function start(env: Env): Promise<{ service: Service; place: JobPlace }> {
   };
   const place = jobPlace(env, service, {
     ...{ window: 6, pieceSamples: 12, judgedSamples: 6 },
-    ...{ leaseMs: 2_000, retrySeconds: [1, 1], settleSeconds: 1 },
+    ...{ leaseMs: 2_000, retrySeconds: [1, 1], settleSeconds: [1, 1] },
   });
   if (place === undefined) throw new Error('a binding is missing');
   place.onStep = (step, shard) => onStep(env, step, shard);

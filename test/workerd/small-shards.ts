@@ -5,7 +5,8 @@ import { memorySource } from '../../src/io/memory.ts';
 import { readSamples } from '../../src/webdataset/samples.ts';
 import { type Members, makeTar } from '../helpers/shards.ts';
 
-async function someOf(shard: string, count: number): Promise<Members> {
+/** The first samples of a shard of the demo. */
+export async function someOf(shard: string, count: number): Promise<Members> {
   const tar = new Uint8Array(await readFile(`demo/shards/${shard}.tar`));
   const members: Members = [];
   let samples = 0;
@@ -17,8 +18,8 @@ async function someOf(shard: string, count: number): Promise<Members> {
 }
 
 /**
- * - `a`: 20 whole samples
- * - `b`: 14, in gzip
+ * - `a`: 14 whole samples
+ * - `b`: 8, in gzip
  * - `c`: a CMYK JPEG, a sample without a caption, one without a picture, a repeated key, 8 whole ones, the last cut off
  */
 export async function smallShards(): Promise<{ [file: string]: Uint8Array }> {
@@ -36,8 +37,8 @@ export async function smallShards(): Promise<{ [file: string]: Uint8Array }> {
   ];
   const c = await makeTar(odd);
   return {
-    'a.tar': await makeTar(await someOf('demo-00000', 20)),
-    'b.tar.gz': new Uint8Array(gzipSync(await makeTar(await someOf('demo-00001', 14)))),
+    'a.tar': await makeTar(await someOf('demo-00000', 14)),
+    'b.tar.gz': new Uint8Array(gzipSync(await makeTar(await someOf('demo-00001', 8)))),
     // Within the last member: what follows it are zeros.
     'c.tar': c.subarray(0, c.findLastIndex((byte) => byte !== 0) - 10),
   };
