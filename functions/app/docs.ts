@@ -7,9 +7,11 @@ import type { Service } from './service.ts';
 /** `described`: the routes of the document; these are part of it. */
 export function docsRoutes(service: Service, described: readonly Route[]): Route[] {
   let document: OpenApiDocument | undefined;
-  const made = () => {
-    document ??= openApi([...described, ...routes], service);
-    return document;
+  const made = (): OpenApiDocument => {
+    const now = document ?? openApi([...described, ...routes], service);
+    // Models may come later, and are named in it.
+    if (service.models.length > 0) document = now;
+    return now;
   };
   const routes: Route[] = [
     {

@@ -4,7 +4,7 @@ import { VERSION } from '../../src/version.ts';
 import { REQUEST_FIELD } from './form.ts';
 import { PROBLEM_TYPE, PROBLEMS, type ProblemKind } from './problems.ts';
 import type { Answer, Content, FormField, Route } from './route.ts';
-import { problemSchema } from './schemas.ts';
+import { modelName, problemSchema } from './schemas.ts';
 import type { Service } from './service.ts';
 
 type Json = null | boolean | number | string | Json[] | { [key: string]: Json };
@@ -48,8 +48,11 @@ const EVERYWHERE: readonly ProblemKind[] = ['internal'];
 const GUARDED: readonly ProblemKind[] = ['unauthorized', 'forbidden', 'too_many_requests'];
 const SECURITY = 'key';
 
-export function openApi(routes: readonly Route[], { keys }: Pick<Service, 'keys'>): OpenApiDocument {
-  const schemas = new Components();
+export function openApi(
+  routes: readonly Route[],
+  { keys, models }: Pick<Service, 'keys' | 'models'>,
+): OpenApiDocument {
+  const schemas = new Components(models.flatMap(({ name, slug }) => [name, slug]));
   const paths: OpenApiDocument['paths'] = {};
   for (const route of routes) {
     const place = paths[route.path] ?? {};
@@ -198,12 +201,20 @@ function mapped<In, Out>(
 /** Schemas that have an id, each once, and references to them. */
 class Components {
   readonly #schemas = new Map<string, JsonObject>();
+  readonly #models: string[];
+
+  constructor(models: readonly string[]) {
+    this.#models = [...new Set(models)];
+  }
 
   of(schema: z.ZodType, io: 'input' | 'output'): JsonObject {
-    const text = JSON.stringify(z.toJSONSchema(schema, { io })).replaceAll(
-      '"#/$defs/',
-      '"#/components/schemas/',
-    );
+    const made = z.toJSONSchema(schema, {
+      io,
+      override: ({ zodSchema, jsonSchema }) => {
+        if (zodSchema === modelName && this.#models.length > 0) jsonSchema.enum = this.#models;
+      },
+    });
+    const text = JSON.stringify(made).replaceAll('"#/$defs/', '"#/components/schemas/');
     const { $defs, $schema: _, ...rest } = JSON.parse(text) as JsonObject;
     if (isObject($defs)) {
       for (const [name, definition] of Object.entries($defs)) {

@@ -10,7 +10,7 @@ import type { Limits } from './limits.ts';
 
 /** A 2 × 2 PNG, for examples. */
 const PNG =
-  'iVBORw0KGgoAAAANSUhEUgAAAAIAAAACCAIAAAD91JpzAAAAFElEQVR4nGP8z8DAwMDAxAADCBYAGBcCBHgx5rUAAAAASUVORK5CYII=';
+  'iVBORw0KGgoAAAANSUhEUgAAAAIAAAACCAIAAAD91JpzAAAACXBIWXMAAAPoAAAD6AG1e1JrAAAAEUlEQVQI12O4o6EBRAxg8g4AIN4Esa0PvCYAAAAASUVORK5CYII=';
 
 const image = z
   .union(
@@ -31,12 +31,13 @@ const image = z
   .meta({ id: 'Image', description: 'JPEG, PNG, WebP or GIF, by its content.', examples: [{ base64: PNG }] });
 export type ImageSource = z.infer<typeof image>;
 
-const model = z
+/** In the OpenAPI document its values are the models that are served. */
+export const modelName = z
   .string()
   .min(1)
   .max(200)
-  .describe('Name or slug of a model of `/v1/models`; default its first.')
-  .optional();
+  .describe('Name or slug of a model of `/v1/models`; default its first.');
+const model = modelName.optional();
 const ENCODINGS = ['float', 'base64'] as const;
 export type Encoding = (typeof ENCODINGS)[number];
 

@@ -2,6 +2,7 @@
 import { afterEach, expect, test } from 'vitest';
 import { keyStore } from '../../functions/app/keys.ts';
 import type { OpenApiDocument } from '../../functions/app/openapi.ts';
+import type { ScoreAnswer } from '../../functions/app/schemas.ts';
 import { type Running, startApp } from './serve.ts';
 
 let running: Running | undefined;
@@ -37,6 +38,20 @@ test('the document names every route, its schemas resolve, and keys are asked fo
       ]);
     }
   }
+});
+
+test('the document’s own examples are answered, and its models are those that are served', async () => {
+  running = await startApp();
+  const document = (await (await fetch(`${running.url}/openapi.json`)).json()) as OpenApiDocument;
+  const { Image, ScoreRequest } = document.components.schemas;
+  expect(ScoreRequest['properties']).toMatchObject({ model: { type: 'string', enum: ['fake'] } });
+  const [image] = Image['examples'] as object[];
+  const answer = await fetch(`${running.url}/v1/score`, {
+    method: 'POST',
+    headers: { 'content-type': 'application/json' },
+    body: JSON.stringify({ items: [{ image, captions: ['a red circle'] }] }),
+  });
+  expect([answer.status, ((await answer.json()) as ScoreAnswer).items[0].image.width]).toEqual([200, 2]);
 });
 
 test('the page needs nothing from elsewhere, no script, and no exception from its policy', async () => {
