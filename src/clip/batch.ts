@@ -59,6 +59,8 @@ export async function measureBatch(clip: Embedder, now: () => number): Promise<M
  */
 export function backingOff(clip: Embedder, batch: number, onLess: (size: number) => void): Embedder {
   let size = batch;
+  const lanes = clip.lanes ?? 1;
+  /** `most` at once, in as many calls side by side as there are lanes. `onFull` makes `most` less than what it is told. */
   const halving = async <T>(
     items: readonly T[],
     most: () => number,
@@ -66,19 +68,32 @@ export function backingOff(clip: Embedder, batch: number, onLess: (size: number)
     onFull: (n: number) => void,
   ): Promise<Float32Array> => {
     const out = new Float32Array(items.length * clip.dim);
-    for (let start = 0; start < items.length; ) {
-      const part = items.slice(start, start + most());
+    const run = async (from: number, to: number): Promise<void> => {
       try {
-        out.set(await embed(part), start * clip.dim);
-        start += part.length;
+        out.set(await embed(items.slice(from, to)), from * clip.dim);
       } catch (error) {
-        if (!isOutOfMemory(error) || part.length <= 1) throw error;
-        onFull(part.length);
+        if (!isOutOfMemory(error) || to - from <= 1) throw error;
+        onFull(to - from);
+        for (let at = from; at < to; ) {
+          const end = Math.min(to, at + most());
+          await run(at, end);
+          at = end;
+        }
       }
-    }
+    };
+    let next = 0;
+    const lane = async (): Promise<void> => {
+      while (next < items.length) {
+        const from = next;
+        next = Math.min(items.length, from + most());
+        await run(from, next);
+      }
+    };
+    const ended = await Promise.allSettled(Array.from({ length: lanes }, lane));
+    for (const result of ended) if (result.status === 'rejected') throw result.reason;
     return out;
   };
-  const { dim, contextLength, imageSize, logitScale, precision, provider, lanes } = clip;
+  const { dim, contextLength, imageSize, logitScale, precision, provider } = clip;
   return {
     ...{ dim, contextLength, imageSize, logitScale, precision, provider, lanes },
     get batch() {

@@ -40,6 +40,20 @@ test('where memory runs out, half as many run at once from then on, and nothing 
   expect(calls).toEqual([4, 2]);
 });
 
+test('one call fills every lane of the model, also when memory runs out in one of them', async () => {
+  let under = 0;
+  let most = 0;
+  const inner = fake(5);
+  const embedPictures = async (pictures: readonly Uint8Array[]): Promise<Float32Array> => {
+    most = Math.max(most, ++under);
+    await Promise.resolve();
+    return inner.embedPictures(pictures).finally(() => under--);
+  };
+  const clip = backingOff({ ...inner, lanes: 3, embedPictures }, 8, () => {});
+  expect([...(await clip.embedPictures(pictures(50)))]).toEqual(expected(50));
+  expect(most).toBe(3);
+});
+
 test('calls side by side halve once, not once each', async () => {
   const less: number[] = [];
   const clip = backingOff(fake(8), 16, (size) => less.push(size));
