@@ -113,7 +113,7 @@ function checkCounts(
     const counts = Object.entries(filtered).map(([filter, count]) => `${count} by ${filter}`);
     findings.add({
       ...{ code: 'filtered', level: 'incomplete', folder, file, detail: counts.join(', ') },
-      message: 'filters dropped samples before they were scored, so that not all of the pool is here',
+      message: 'filters dropped samples before they were scored, which are not here',
       hint: 'For numbers of the whole pool, score it into another folder: shardsieve score, or filter --full-metadata',
     });
   }
