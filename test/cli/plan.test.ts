@@ -1,9 +1,12 @@
 import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { beforeAll, describe, expect, test } from 'vitest';
+import { trainCentroids } from '../../cli/jobs/centroids.ts';
 import { type FilterOptions, filterShards } from '../../cli/jobs/filter.ts';
+import { mergeParts } from '../../cli/jobs/merge.ts';
 import { scoreShards } from '../../cli/jobs/score.ts';
 import { type FilterChoice, selectSubset } from '../../cli/jobs/select.ts';
+import { verifyFolders } from '../../cli/jobs/verify.ts';
 import { messageOf } from '../../src/errors.ts';
 import { cli } from '../helpers/cli.ts';
 import { type PoolSample, picture, tarOf } from '../helpers/pool.ts';
@@ -14,8 +17,7 @@ const pool = join(folder, 'pool');
 const full = join(folder, 'full');
 const blocked = join(folder, 'blocked.txt');
 const domains = join(folder, 'domains.txt');
-const env = { SHARDSIEVE_QUANTISED: join(folder, 'quantised') };
-process.env['SHARDSIEVE_QUANTISED'] = env.SHARDSIEVE_QUANTISED;
+process.env['SHARDSIEVE_QUANTISED'] = join(folder, 'quantised');
 
 const CAPTIONS = [
   'a picture of a red fox in the snow',
@@ -160,11 +162,13 @@ async function written(out: string): Promise<Map<string, string>> {
 describe('a folder without the samples that filters dropped', () => {
   const out = join(folder, 'gated');
   const metadata = join(out, 'metadata');
-  const filter = (...args: string[]) =>
-    cli(['filter', pool, '--model', 'demo', '--out', out, '--quiet', ...args], { env });
-  const MIN4 = ['--filter', '{caption: {min_words: 4}}'];
+  const min4 = { caption: { min_words: 4 } };
+  /** In this process: the command is a thin layer over it. */
+  const filter = (options: FilterChoice & Partial<FilterOptions>) =>
+    filterShards({ shards: pool, models: ['demo'], out, ...options });
   beforeAll(async () => {
-    const result = await filter(...MIN4, '--threshold', '0.3', '--explain');
+    const args = ['--filter', '{caption: {min_words: 4}}', '--threshold', '0.3', '--explain'];
+    const result = await cli(['filter', pool, '--model', 'demo', '--out', out, '--quiet', ...args]);
     expect(result.stderr).toBe('');
     expect(result.code).toBe(0);
     expect(result.stdout).toContain('caption min_words 4  before decoding, by caption');
@@ -189,94 +193,75 @@ describe('a folder without the samples that filters dropped', () => {
     }
     expect(seen).toBe(72);
     expect(filtered).toBeGreaterThan(10);
-    const verified = await cli(['verify', metadata]);
-    expect(verified.stdout + verified.stderr).toContain('filters dropped samples before they were scored');
-    expect(verified.code).toBe(0);
+    const { ok, findings } = await verifyFolders({ folders: [metadata] });
+    expect(ok).toBe(true);
+    expect(findings.map(({ code, level }) => [code, level])).toContainEqual(['filtered', 'incomplete']);
   });
 
   test('is selected from by a threshold, and refused to a fraction with what to do', async () => {
-    const select = (...args: string[]) => cli(['select', metadata, '--out', join(folder, 's.npy'), ...args]);
-    const refused = await select('--fraction', '0.5');
+    const refused = await cli(['select', metadata, '--out', join(folder, 's.npy'), '--fraction', '0.5']);
     expect(refused.code).toBe(1);
     expect(refused.stderr).toContain(
       'not all of the pool is here, and score by fraction would be of the part',
     );
     expect(refused.stderr).toContain('--full-metadata');
-    const kept = await select('--threshold', '0.3');
-    expect(kept.code).toBe(0);
-    expect(kept.stdout).toContain('filters dropped samples before they were scored');
-    expect((await select('--fraction', '0.5', '--allow-partial')).code).toBe(0);
+    const kept = await selectSubset({ metadata, threshold: 0.3 });
+    expect(kept.notes.join()).toContain('filters dropped samples before they were scored');
+    await selectSubset({ metadata, fraction: 0.5, allowPartial: true });
   });
 
   test('is completed by the same filters, and not by others', async () => {
-    const again = await filter(...MIN4, '--fraction', '0.5', '--of', 'rest', '--json', '--explain');
-    expect(again.code).toBe(0);
-    expect(JSON.parse(again.stdout)).toMatchObject({
-      shards: { done: 0, reused: 3 },
-      plan: {
-        filters: [
-          { name: 'caption', when: 'before decoding' },
-          { name: 'score', when: 'after scores' },
-        ],
-      },
-    });
-    for (const args of [
-      ['--filter', '{caption: {min_words: 5}}', '--threshold', '0.3'],
-      ['--threshold', '0.3'],
-      [...MIN4, '--threshold', '0.3', '--full-metadata'],
+    const again = await filter({ filters: [min4], fraction: 1 / 2, threshold: undefined }).catch(messageOf);
+    // A fraction of the pool moves nothing, so these would be other rows.
+    expect(again).toContain('what was made by other filters is not extended');
+    const { score } = await filter({ filters: [min4, half] });
+    expect(score.shards).toMatchObject({ done: [], reused: ['00000', '00001', '00002'] });
+    for (const options of [
+      { filters: [{ caption: { min_words: 5 } }], threshold: 0.3 },
+      { threshold: 0.3 },
+      { filters: [min4], threshold: 0.3, fullMetadata: true },
     ]) {
-      const refused = await filter(...args);
-      expect(refused.code).toBe(1);
-      expect(refused.stderr).toContain('what was made by other filters is not extended');
+      await expect(filter(options)).rejects.toThrow('what was made by other filters is not extended');
     }
-    const scored = await cli([
-      'score',
-      pool,
-      '--model',
-      'demo',
-      '--slug',
-      'other',
-      '--out',
-      metadata,
-      '--quiet',
-    ]);
-    expect(scored.code).toBe(1);
-    expect(scored.stderr).toContain('this run would add all samples');
+    const score2 = scoreShards({ shards: pool, models: ['demo'], slugs: ['other'], out: metadata });
+    await expect(score2).rejects.toThrow('this run would add all samples');
   });
 
   test('is what filter does not make of one that has all samples', async () => {
     const whole = join(folder, 'whole');
-    const run = (...args: string[]) =>
-      cli(['filter', pool, '--model', 'demo', '--out', whole, '--quiet', '--json', '--explain', ...args]);
-    expect((await run('--fraction', '0.5')).code).toBe(0);
-    const second = await run(...MIN4, '--threshold', '0.3');
-    expect(JSON.parse(second.stdout)).toMatchObject({
-      shards: { reused: 3 },
-      plan: { off: expect.stringContaining('holds metadata of every sample already') },
+    await filter({ fraction: 0.5, out: whole });
+    let off: string | undefined;
+    const { score } = await filter({
+      ...{ filters: [min4], threshold: 0.3, out: whole },
+      onPlan: (plan) => {
+        off = plan.off;
+      },
     });
-    expect(JSON.parse(second.stdout)).not.toHaveProperty('filtered');
+    expect(off).toContain('holds metadata of every sample already');
+    expect(score.shards.reused).toHaveLength(3);
+    expect(score.filtered).toEqual({});
   });
 
   test('of parts is merged where the same filters made them', async () => {
-    const parts = ['0/2', '1/2'].map((index, i) => [index, join(folder, `part-${i}`)]);
-    for (const [index, path] of parts) {
-      const args = ['--shard-index', index, '--out', path, '--quiet', '--model', 'demo'];
-      expect((await cli(['filter', pool, ...args, ...MIN4, '--threshold', '0.3'])).code).toBe(0);
+    const parts: string[] = [];
+    for (const index of [0, 1]) {
+      const path = join(folder, `part-${index}`);
+      await filter({ filters: [min4], threshold: 0.3, part: { index, count: 2 }, out: path });
+      parts.push(join(path, 'metadata'));
     }
-    const merge = (...folders: string[]) => cli(['merge', ...folders, '--out', join(folder, 'merged')]);
-    const merged = await merge(...parts.map(([, path]) => join(path, 'metadata')));
-    expect(merged.code).toBe(0);
-    expect((await merge(metadata, full)).code).toBe(1);
+    const merged = await mergeParts({ parts, out: join(folder, 'merged') });
+    expect(merged).toMatchObject({ shards: 3 });
+    const mixed = mergeParts({ parts: [metadata, full], out: join(folder, 'mixed') });
+    await expect(mixed).rejects.toThrow('rows was made with other settings');
   });
 
   test('is told of in figures of a pool', async () => {
-    const out = join(folder, 'c.npy');
-    const centroids = await cli(['centroids', metadata, '--k', '2', '--out', out]);
-    expect(centroids.stdout + centroids.stderr).toContain('figures are of the rest');
+    const { notes } = await trainCentroids({ metadata, k: 2, out: join(folder, 'c.npy') });
+    expect(notes.join()).toContain('figures are of the rest');
   });
 });
 
-test('a recipe can ask for metadata of the whole pool', async () => {
+test('a recipe can ask for metadata of the whole pool, and says what it planned', async () => {
   const out = join(folder, 'recipe');
   const args = [
     '--model',
@@ -291,7 +276,15 @@ test('a recipe can ask for metadata of the whole pool', async () => {
   const printed = await cli(['filter', pool, ...args, '--full-metadata', '--print-recipe']);
   expect(printed.stdout).toContain('full_metadata: true');
   await writeFile(join(folder, 'recipe.yaml'), printed.stdout);
-  const run = await cli(['run', join(folder, 'recipe.yaml'), '--quiet', '--explain']);
-  expect(run.stdout).toContain('plan: every sample is scored, as --full-metadata asks');
-  expect(run.stdout).not.toContain('filtered');
+  const run = await cli(['run', join(folder, 'recipe.yaml'), '--quiet', '--explain', '--json']);
+  expect(JSON.parse(run.stdout)).toMatchObject({
+    plan: {
+      off: 'every sample is scored, as --full-metadata asks',
+      filters: [
+        { name: 'caption', when: 'after scores' },
+        { name: 'score', when: 'after scores' },
+      ],
+    },
+    score: { seen: 72 },
+  });
 });
