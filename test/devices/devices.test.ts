@@ -113,6 +113,27 @@ describe('what ran where', () => {
     );
   });
 
+  it('what makes a shape of integers is the model’s own work where it gives floats', () => {
+    const lookUp = (type: string) =>
+      readPlacement(
+        JSON.stringify([
+          { cat: 'Node', args: { provider: 'CoreMLExecutionProvider', op_name: 'CoreML_1' } },
+          {
+            cat: 'Node',
+            args: {
+              provider: 'CPUExecutionProvider',
+              op_name: 'Gather',
+              output_type_shape: [{ [type]: [1, 8] }],
+            },
+          },
+        ]),
+      );
+    checkPlacement(lookUp('int64'), { kind: 'coreml' });
+    expect(() => checkPlacement(lookUp('float'), { kind: 'coreml' })).toThrow(
+      /1 Gather of floats went to the CPU/,
+    );
+  });
+
   it('nothing on the device is an error, whatever else ran', () => {
     expect(() => check([['CPUExecutionProvider', 'Shape']], 'cuda')).toThrow(
       /nothing of the model ran on cuda/,
