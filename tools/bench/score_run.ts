@@ -10,16 +10,19 @@ import type { Precision } from '../../src/clip/precision.ts';
 const [model, precision, out, ...shards] = process.argv.slice(2);
 const started = performance.now();
 let loaded = started;
+let used = process.cpuUsage();
 const totals = await scoreShards({
   ...{ shards, out, precision: precision as Precision },
   models: [`local-dir:${model}`],
   slugs: ['bench'],
   onEvent: (event) => {
-    if (event.type === 'model') loaded = performance.now();
+    if (event.type !== 'model') return;
+    loaded = performance.now();
+    used = process.cpuUsage();
   },
 });
 const ended = performance.now();
-const { user, system } = process.cpuUsage();
+const { user, system } = process.cpuUsage(used);
 process.stdout.write(
   `${JSON.stringify({
     pairs: totals.scored,
