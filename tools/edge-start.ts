@@ -9,18 +9,20 @@ import { fs, os, path } from 'zx';
 
 const MOST_MS = 60_000;
 const PICTURE =
-  'iVBORw0KGgoAAAANSUhEUgAAAAIAAAACCAIAAAD91JpzAAAAFElEQVR4nGP8z8DAwMDAxAADCBYAGBcCBHgx5rUAAAAASUVORK5CYII=';
+  'iVBORw0KGgoAAAANSUhEUgAAAAIAAAACCAIAAAD91JpzAAAAEklEQVR42mP4z8Dw//9/EAayADnUB/mbRCuEAAAAAElFTkSuQmCC';
 
 const scratch = await fs.mkdtemp(path.join(os.tmpdir(), 'shardsieve-edge-'));
-await fs.rm('.cache/edge', { recursive: true, force: true });
-await fs.rm('.wrangler/state', { recursive: true, force: true });
 const port = await freePort();
 const started = performance.now();
-const child = spawn('npm', ['run', '--silent', 'dev:edge', '--', '--port', String(port)], {
-  stdio: ['ignore', 'ignore', 'inherit'],
-  detached: true,
-  env: { ...process.env, SHARDSIEVE_QUANTISED: path.join(scratch, 'quantised') },
-});
+const child = spawn(
+  'npm',
+  ['run', '--silent', 'dev:edge', '--', '--port', String(port), '--state', scratch],
+  {
+    stdio: ['ignore', 'ignore', 'inherit'],
+    detached: true,
+    env: { ...process.env, SHARDSIEVE_QUANTISED: path.join(scratch, 'quantised') },
+  },
+);
 try {
   const answer = await firstScore();
   console.log(`scored ${((performance.now() - started) / 1000).toFixed(1)} s after the command: ${answer}`);
@@ -33,13 +35,15 @@ try {
 async function firstScore(): Promise<number> {
   const body = JSON.stringify({ items: [{ image: { base64: PICTURE }, captions: ['a red circle'] }] });
   const headers = { 'content-type': 'application/json' };
+  let last = 'none';
   for (;;) {
     const left = started + MOST_MS - performance.now();
-    if (left <= 0) throw new Error(`no score within ${MOST_MS / 1000} s`);
+    if (left <= 0) throw new Error(`no score within ${MOST_MS / 1000} s; the last answer was ${last}`);
     const signal = AbortSignal.timeout(Math.ceil(left));
     const answer = await fetch(`http://127.0.0.1:${port}/v1/score`, { method: 'POST', headers, body, signal })
       .then(async (response) => ({ ok: response.ok, text: await response.text() }))
-      .catch(() => ({ ok: false, text: '' }));
+      .catch((error: unknown) => ({ ok: false, text: String(error) }));
+    last = answer.text.slice(0, 500);
     if (answer.ok) {
       const { items } = JSON.parse(answer.text) as { items: { scores: { similarity: number }[] }[] };
       return items[0].scores[0].similarity;
