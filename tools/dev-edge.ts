@@ -57,7 +57,8 @@ started.on('exit', (code) => {
 /** Into the local R2 that `wrangler dev` reads, where it is not there already; the manifest last. */
 async function upload(): Promise<void> {
   const { env, dispose } = await getPlatformProxy<{ MODELS: Bucket; MODEL: string }>({
-    configPath: configs[0],
+    configPath: configs.at(-1),
+    persist: { path: path.join(persist, 'v3') },
   });
   try {
     const at = (name: string) => `${env.MODEL}/${name}`;
