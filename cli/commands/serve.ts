@@ -16,6 +16,7 @@ interface ServeFlags
   port: number;
   keys?: string;
   open?: boolean;
+  towers?: boolean;
   rate?: number;
   cors?: string[];
   allowUrl?: string[];
@@ -54,6 +55,10 @@ export function serveCommand({ signal, done }: Context): Command {
     )
     .option('--keys <file>', 'keys that may ask, made by: shardsieve keys new NAME')
     .option('--open', 'no keys: whoever reaches the server may use it')
+    .option(
+      '--towers',
+      'the first model’s towers under /towers too, for Workers elsewhere; their key is in SHARDSIEVE_TOWERS_KEY',
+    )
     .addOption(new Option('--rate <n>', 'requests a minute for each key').argParser(positiveInteger))
     .addOption(
       new Option('--cors <origin>', 'a page elsewhere that may call the API; repeatable').argParser(list),
@@ -117,6 +122,7 @@ their way are answered, then it ends. docs/api.md has the routes.`,
         host: flags.host,
         port: flags.port,
         keys: keysOf(flags),
+        towersKey: towersKeyOf(flags),
         ratePerMinute: flags.rate,
         cors: flags.cors,
         urls: urlsOf(flags),
@@ -163,4 +169,14 @@ function urlsOf({ allowUrl: origins, allowHttp: http, allowNetwork: networks }: 
 function aborted(signal: AbortSignal): Promise<void> {
   if (signal.aborted) return Promise.resolve();
   return new Promise((resolve) => signal.addEventListener('abort', () => resolve(), { once: true }));
+}
+
+/** Throws `UsageError` where towers would be open by oversight. */
+function towersKeyOf({ towers, open }: ServeFlags): string | undefined {
+  if (towers !== true) return undefined;
+  const key = process.env['SHARDSIEVE_TOWERS_KEY'] || (open === true ? 'open' : undefined);
+  if (key !== undefined) return key;
+  throw new UsageError('--towers needs a key', {
+    hint: 'Set SHARDSIEVE_TOWERS_KEY, or --open for no keys at all',
+  });
 }

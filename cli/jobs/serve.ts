@@ -15,6 +15,7 @@ import { listen } from '../serve/http.ts';
 import { keyFile } from '../serve/keys.ts';
 import { closeModels, openModels } from '../serve/models.ts';
 import { pageFile } from '../serve/page.ts';
+import { serveTowers, TOWERS_PATH } from '../serve/towers.ts';
 import type { ModelChoice } from './models.ts';
 
 export interface ServeOptions extends ModelChoice, Pick<DownloadOptions, 'signal' | 'onNote' | 'onProgress'> {
@@ -24,6 +25,11 @@ export interface ServeOptions extends ModelChoice, Pick<DownloadOptions, 'signal
   host?: string;
   /** 0: any that is free. Default 8787. */
   port?: number;
+  /**
+   * The first model's towers under `/towers`, for Workers elsewhere (docs/edge.md): the key that they bring, or `open`.
+   * Absent: not.
+   */
+  towersKey?: string;
   /** A file of keys, or `open`: whoever reaches the server may use it. */
   keys: string;
   /** Requests a minute and key; default without limit. */
@@ -111,7 +117,25 @@ export async function serve(options: ServeOptions): Promise<Serving> {
   };
   try {
     const app = createApp(service);
-    const server = await listen((request, env) => app.fetch(request, env as object), { host, port });
+    const { towersKey } = options;
+    const towers =
+      towersKey === undefined
+        ? undefined
+        : serveTowers(models[0], {
+            ...(towersKey === 'open' ? {} : { key: towersKey }),
+            onError: (error) => log({ level: 'error', message: 'the towers failed', error }),
+          });
+    const isForTowers = (request: Request) => {
+      const { pathname } = new URL(request.url);
+      return pathname === TOWERS_PATH || pathname.startsWith(`${TOWERS_PATH}/`);
+    };
+    const server = await listen(
+      (request, env) =>
+        towers !== undefined && isForTowers(request)
+          ? towers.fetch(request)
+          : app.fetch(request, env as object),
+      { host, port },
+    );
     return {
       url: server.url,
       models: models.map(({ name, slug, clip }) => ({

@@ -2,7 +2,7 @@
 import { sha256 } from '@noble/hashes/sha2.js';
 import { type Context, Hono } from 'hono';
 import type { Embedder } from '../../src/clip/embedder.ts';
-import { messageOf } from '../../src/errors.ts';
+import { BusyError, messageOf } from '../../src/errors.ts';
 import type { TowerInfo } from './info.ts';
 import { decodePictures, decodeTexts, encodeRows, longestBody, OCTETS, type Tower } from './protocol.ts';
 
@@ -85,6 +85,7 @@ export function towersApp(service: () => Promise<TowerService>, options: TowerSe
   app.notFound((context) => problem(context, 404, `no route ${context.req.path}`));
   app.onError((error, context) => {
     if (error instanceof Refusal) return problem(context, error.status, error.message);
+    if (error instanceof BusyError) return problem(context, 503, 'too much is waiting', error.retryAfter);
     options.onError?.(messageOf(error));
     return problem(context, 500, 'the towers failed; their own log says how');
   });
@@ -152,11 +153,11 @@ const TITLES: Record<Status, string> = {
   503: 'Service Unavailable',
 };
 
-function problem(context: Context, status: Status, detail: string): Response {
+function problem(context: Context, status: Status, detail: string, after = RETRY_AFTER): Response {
   const headers: Record<string, string> = { 'content-type': 'application/problem+json' };
   if (status === 401) headers['www-authenticate'] = 'Bearer';
   if (status === 405) headers['allow'] = 'POST';
-  if (status === 503) headers['retry-after'] = String(RETRY_AFTER);
+  if (status === 503) headers['retry-after'] = String(after);
   return context.json({ type: 'about:blank', title: TITLES[status], status, detail }, status, headers);
 }
 

@@ -9,7 +9,7 @@ import { encodePictures, encodeTexts } from '../../functions/towers/protocol.ts'
 import { type TowerService, towersApp } from '../../functions/towers/server.ts';
 import { type Embedder, embedderOf } from '../../src/clip/embedder.ts';
 import { createTokenizer } from '../../src/clip/tokenizer/tokenizer.ts';
-import { CancelledError, DownloadError, ModelError } from '../../src/errors.ts';
+import { BusyError, CancelledError, DownloadError, ModelError } from '../../src/errors.ts';
 import { parsePreprocess } from '../../src/image/preprocess-config.ts';
 
 const SIDE = 64;
@@ -177,6 +177,10 @@ describe('towers behind a binding', () => {
       remote.embedTexts(texts.slice(0, 1)),
     );
     setTimeout(open, 100);
+    const full: Embedder = { ...local, embedTexts: () => Promise.reject(new BusyError('full', 7)) };
+    const body = encodeTexts(texts.slice(0, 1));
+    const busy = await towersApp(service({}, full)).request('/texts', { method: 'POST', body });
+    expect([busy.status, busy.headers.get('retry-after')]).toEqual([503, '7']);
     expect((await first).status).toBe(200);
     expect(await waiting).toEqual(await local.embedTexts(texts.slice(0, 1)));
   });
