@@ -52,6 +52,13 @@ export function classifyRoute(service: Service, schemas: RequestSchemas, read: P
           detail: `times templates are ${count} prompts, more than ${limits.prompts}`,
         });
       }
+      const chars = promptChars(labels, templates);
+      if (chars > limits.textChars) {
+        throw fieldProblem('invalid', {
+          pointer: '/labels',
+          detail: `in the templates are ${chars} characters together, more than ${limits.textChars}`,
+        });
+      }
       note(context, service, model, { images: images.length, captions: count });
       const prompts = labels.flatMap((label) =>
         templates.map((template) => template.replaceAll('{}', () => label)),
@@ -85,6 +92,15 @@ export function classifyRoute(service: Service, schemas: RequestSchemas, read: P
       return context.json(answer);
     },
   };
+}
+
+/** UTF-16 units of all prompts, before they are made: a label may stand in a template thousands of times. */
+function promptChars(labels: readonly string[], templates: readonly string[]): number {
+  const each = labels.reduce((sum, { length }) => sum + length, 0);
+  return templates.reduce((sum, template) => {
+    const holes = template.split('{}').length - 1;
+    return sum + labels.length * (template.length - 2 * holes) + holes * each;
+  }, 0);
 }
 
 /** Unit rows `[labels, dim]`: the mean of each label's unit prompt embeddings, normalised; in float64, rounded once. */

@@ -33,17 +33,23 @@ function added<T>(lists: Map<string, T[]>, name: string, value: T): void {
 /** Parts of a form: pictures, captions and prompts at their limits are a third of it. */
 const MOST_PARTS = 5_000;
 
+/** RFC 2046, 5.1.1: `bchars`, at most 70 of them, the last no space. */
+const BOUNDARY = /^[\w'()+,\-./:=? ]{0,69}[\w'()+,\-./:=?]$/;
+
 /** Throws `Problem`: 400, 422. */
 export async function parseForm(bytes: Uint8Array<ArrayBuffer>, type: string): Promise<FormData> {
   const [, quoted, plain] = /;\s*boundary=(?:"([^"]+)"|([^;\s]+))/i.exec(type) ?? [];
-  const mark = new TextEncoder().encode(`--${quoted ?? plain ?? ''}`);
-  let parts = 0;
-  for (let at = find(bytes, mark, 0); at >= 0; at = find(bytes, mark, at + mark.length)) {
-    parts++;
-    if (parts > MOST_PARTS) throw new Problem('invalid', 'the form has more fields than any request takes');
+  const boundary = quoted ?? plain ?? '';
+  if (!BOUNDARY.test(boundary)) {
+    throw new Problem('bad_request', 'the form’s type must name its boundary, of at most 70 characters');
+  }
+  if (countDelimiters(bytes, boundary) > MOST_PARTS) {
+    throw new Problem('invalid', 'the form has more fields than any request takes');
   }
   try {
-    return await new Response(bytes, { headers: { 'content-type': type } }).formData();
+    // The boundary that was counted, whatever else the type says.
+    const headers = { 'content-type': `multipart/form-data; boundary="${boundary}"` };
+    return await new Response(bytes, { headers }).formData();
   } catch (cause) {
     throw new Problem('bad_request', 'the body is no multipart form of the boundary that its type names', {
       cause,
@@ -51,11 +57,25 @@ export async function parseForm(bytes: Uint8Array<ArrayBuffer>, type: string): P
   }
 }
 
-function find(bytes: Uint8Array, mark: Uint8Array, from: number): number {
-  for (let at = bytes.indexOf(mark[0], from); at >= 0; at = bytes.indexOf(mark[0], at + 1)) {
-    if (mark.every((byte, i) => bytes[at + i] === byte)) return at;
+const LINE_FEED = 10;
+
+/** Lines that begin with the delimiter, in one pass: within a line it is none (RFC 2046, 5.1.1). */
+function countDelimiters(bytes: Uint8Array, boundary: string): number {
+  const mark = new TextEncoder().encode(`--${boundary}`);
+  let count = 0;
+  // Bytes of the mark that the line began with; -1 once it began otherwise.
+  let matched = 0;
+  for (let at = 0; at < bytes.length; at++) {
+    if (bytes[at] === LINE_FEED) matched = 0;
+    else if (matched >= 0) {
+      matched = bytes[at] === mark[matched] ? matched + 1 : -1;
+      if (matched === mark.length) {
+        count++;
+        matched = -1;
+      }
+    }
   }
-  return -1;
+  return count;
 }
 
 /** The request that a form stands for, and its files. Throws `Problem` 400, 422. */

@@ -91,7 +91,33 @@ test('limits: captions, their length, pictures, pairs, prompts', async () => {
     422,
     '/templates/0',
   ]);
+  const long = { ...labels, labels: ['1234567890'], templates: ['{}{}{}'] };
+  expect(await pointers(long, '/v1/classify')).toEqual([422, '/labels']);
+  expect(await pointers({ ...long, templates: ['{}12345'] }, '/v1/classify')).toEqual([200, undefined]);
   expect(await pointers({}, '/v1/embed')).toEqual([422, '']);
+});
+
+test('a boundary counts where a line begins, and only the one that is counted cuts the form', async () => {
+  running = await startApp();
+  const boundary = 'b'.repeat(30);
+  const field = (name: string, value: string) =>
+    `--${boundary}\r\ncontent-disposition: form-data; name="${name}"\r\n\r\n${value}\r\n`;
+  const request = field('request', JSON.stringify({ items: [item()] }));
+  const many = `${field('caption', 'a').repeat(6_000)}--${boundary}--\r\n`;
+  const once = `${request}--${boundary}--\r\n`;
+  expect((await post(once, `multipart/form-data; boundary=${boundary}`)).status).toBe(200);
+  expect((await post(once, `multipart/form-data; boundary="${boundary}"`)).status).toBe(200);
+  const within = await post(`x--${boundary}`.repeat(6_000), `multipart/form-data; boundary=${boundary}`);
+  expect(within.status).toBe(400);
+  const two = `multipart/form-data; a="; boundary=${'c'.repeat(30)}"; boundary=${boundary}`;
+  expect((await post(many, two)).status).toBe(400);
+});
+
+test('a label in a template’s thousands of places is refused before there is such a text', async () => {
+  running = await startApp();
+  const body = { images: [{ base64: GOOD }], labels: ['a'.repeat(65_536)], templates: ['{}'.repeat(32_768)] };
+  const { status, json } = await score(body, '/v1/classify');
+  expect([status, json.errors?.[0].pointer]).toEqual([422, '/labels']);
 });
 
 test('a body over the limit is 413, whether it says its length or not', async () => {
@@ -133,6 +159,15 @@ test('a body of millions of small things is refused before they are looked at on
   const field = '--b\r\ncontent-disposition: form-data; name="caption"\r\n\r\na\r\n';
   const form = await post(`${field.repeat(6_000)}--b--\r\n`, 'multipart/form-data; boundary="b"');
   expect(form.json).toMatchObject({ status: 422, detail: 'the form has more fields than any request takes' });
+  // A boundary that begins at every byte and ends at none: longer than RFC 2046 has it, and as long.
+  const dashes = new Uint8Array(8 * 2 ** 20).fill(0x2d);
+  for (const [length, detail] of [
+    [71, 'the form’s type must name its boundary, of at most 70 characters'],
+    [70, 'the body is no multipart form of the boundary that its type names'],
+  ] as const) {
+    const form = await post(dashes, `multipart/form-data; boundary=${'b'.padStart(length, '-')}`);
+    expect(form.json).toMatchObject({ status: 400, detail });
+  }
   // What stands in a string counts for nothing.
   const caption = `${'",[{\\'.repeat(10_000)}`;
   const said = await score({ items: [item([caption])] });
