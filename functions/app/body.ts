@@ -1,5 +1,6 @@
 /** A request's body: read under a bound, understood by its content type, checked against a schema. */
 import type * as z from 'zod';
+import { stoppableReads } from '../../src/io/web.ts';
 import { type Form, formToJson, type Parts, parseForm } from './form.ts';
 import { parseJson } from './json.ts';
 import type { Limits } from './limits.ts';
@@ -44,18 +45,17 @@ export async function readBody(request: Request, limits: Limits): Promise<Uint8A
   if (said > bodyBytes) throw tooLarge();
   if (request.body === null) return new Uint8Array(0);
   const reader = request.body.getReader();
-  let timer: ReturnType<typeof setTimeout> | undefined;
-  const late = new Promise<never>((_, reject) => {
-    timer = setTimeout(() => {
-      reject(new Problem('request_timeout', `the body did not arrive within ${bodyMs} ms`));
-    }, bodyMs);
-  });
+  const reads = stoppableReads(reader);
+  const timer = setTimeout(
+    () => reads.stop(new Problem('request_timeout', `the body did not arrive within ${bodyMs} ms`)),
+    bodyMs,
+  );
   // One buffer that grows: a body may come in millions of chunks of a byte each.
   let bytes = new Uint8Array(Math.min(said || FIRST_BYTES, FIRST_BYTES));
   let size = 0;
   try {
     for (;;) {
-      const { done, value } = await Promise.race([reader.read(), late]);
+      const { done, value } = await reads.read();
       if (done) break;
       const end = size + value.length;
       if (end > bodyBytes) throw tooLarge();
