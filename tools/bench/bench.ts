@@ -3,6 +3,7 @@
  *
  *   npm run bench                        end to end: Shardsieve fp32, int8, int8-accurate and the Python loop, fp32 and bf16
  *   npm run bench -- stages              tar, decoding, resizing, tokenizer, towers, writing, each beside Python's
+ *   npm run bench -- serve               the server under load, beside its towers alone, fp32 and int8
  *   npm run bench -- end-to-end --rounds 5 --count 512 --json FILE
  *
  * Options: --rounds N, --count PAIRS, --pictures DIR (repeatable), --python PATH, --model DIR, --shards A,B, --only NAMES, --seconds S,
@@ -12,11 +13,12 @@
 import { parseArgs } from 'node:util';
 import { fs } from 'zx';
 import { endToEnd } from './end-to-end.ts';
+import { serveUnderLoad } from './serve.ts';
 import { prepare } from './setup.ts';
 import { stages } from './stages.ts';
 import { machine } from './tables.ts';
 
-const FAMILY = { 'end-to-end': endToEnd, stages };
+const FAMILY = { 'end-to-end': endToEnd, stages, serve: serveUnderLoad };
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,
@@ -36,7 +38,7 @@ const { values, positionals } = parseArgs({
 const wanted = positionals.length === 0 ? ['end-to-end'] : positionals;
 const unknown = wanted.find((name) => !(name in FAMILY));
 if (unknown !== undefined) {
-  console.error(`no benchmark is called ${unknown}: there is ${Object.keys(FAMILY).join(' and ')}`);
+  console.error(`no benchmark is called ${unknown}: there is ${Object.keys(FAMILY).join(', ')}`);
   process.exit(2);
 }
 const bench = await prepare({ ...values, rounds: Number(values.rounds), count: Number(values.count) });

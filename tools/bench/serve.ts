@@ -19,6 +19,7 @@ import { preprocessBytes } from '../../src/image/preprocess.ts';
 import { sniff } from '../../src/image/sniff.ts';
 import { type Pair, toPair } from '../../src/webdataset/pair.ts';
 import { readSamples } from '../../src/webdataset/samples.ts';
+import type { Bench } from './setup.ts';
 
 const CONNECTIONS = 32;
 const PAIRS = 64;
@@ -207,6 +208,19 @@ export function serveTable({ precision }: ServeLoad, figures: ServeFigures): str
     '|---|---|---|---|---|---|---|---|---|---|',
     `| ${precision} | ${round(towers)} | ${round(full)} | ${(100 * share).toFixed(0)}% | ${round(unloadedMs)} | ${round(half)} | ${round(halfP99Ms)} | ${times.toFixed(1)} | ${requests} | ${failed} |`,
   ].join('\n');
+}
+
+/** As one of the family, with the real architecture. */
+export async function serveUnderLoad({ modelFolder, shardPaths, env }: Bench): Promise<ServeFigures[]> {
+  Object.assign(process.env, env);
+  const all: ServeFigures[] = [];
+  for (const precision of ['fp32', 'int8'] as const) {
+    const load = { model: `local-dir:${modelFolder}`, precision, shard: shardPaths[0], seconds: 15 };
+    const figures = await serveLoad(load);
+    console.log(serveTable(load, figures));
+    all.push(figures);
+  }
+  return all;
 }
 
 if (import.meta.main) {
