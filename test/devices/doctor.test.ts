@@ -47,7 +47,9 @@ describe('doctor', () => {
   );
 
   it('looks at the nearest folder that is there', async () => {
-    expect(await freeSpace('/no/such/folder/yet')).toBe(await freeSpace('/'));
+    // Others write to the disk meanwhile.
+    const there = (await freeSpace('/')) ?? 0;
+    expect(Math.abs(((await freeSpace('/no/such/folder/yet')) ?? 0) - there)).toBeLessThan(0.01 * there);
   });
 
   it.runIf(process.platform === 'linux' && process.arch === 'x64')(
