@@ -1,5 +1,5 @@
 /** What the queue delivers. */
-import { CancelledError, messageOf, ShardError, UsageError } from '../../src/errors.ts';
+import { BusyError, CancelledError, messageOf, ShardError, UsageError } from '../../src/errors.ts';
 import type { ByteSource } from '../../src/io/bytes.ts';
 import { recordUnfinished } from '../../src/run/outcome.ts';
 import type { ScoreModel } from '../../src/score/shard.ts';
@@ -187,6 +187,7 @@ async function settle({ bucket, now, log }: JobPlace, record: JobRecord): Promis
 }
 
 async function workOf({ engine, limits }: JobPlace, record: JobRecord): Promise<JobWork> {
+  if (engine.models.length === 0) throw new BusyError('no model is loaded just now', 1);
   const model = engine.models.find(({ slug }) => slug === record.model);
   if (model === undefined) throw new UsageError(`the model ${record.model} of this job is not here any more`);
   return { record, model, engine, limits, annotators: await engine.annotators(record.safety, model) };

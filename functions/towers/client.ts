@@ -3,10 +3,18 @@
  * each in a place of its own. What is sent is split as the towers' limits say.
  */
 import type { Embedder } from '../../src/clip/embedder.ts';
-import { DownloadError, ModelError } from '../../src/errors.ts';
+import { BusyError, DownloadError, type ErrorDetails, ModelError } from '../../src/errors.ts';
 import { type TowerInfo, towerInfo } from './info.ts';
-import { decodeRows, encodePictures, encodeTexts, OCTETS, pictureBytes, type Tower } from './protocol.ts';
-import { type AskOptions, ask, type Fetcher } from './request.ts';
+import {
+  decodeRows,
+  encodePictures,
+  encodeTexts,
+  FINGERPRINT_HEADER,
+  OCTETS,
+  pictureBytes,
+  type Tower,
+} from './protocol.ts';
+import { type AskOptions, ask, type Fetcher, plainRefusal } from './request.ts';
 
 export interface TowerPlace {
   /** Where `protocol.ts` is spoken, without a slash at the end. For a binding any host will do. */
@@ -19,12 +27,23 @@ export interface TowerPlace {
 export interface RemoteOptions extends AskOptions {
   /** Requests to one tower at a time, for calls that need several. Default 1: a Worker's tower runs one at a time. */
   concurrency?: number;
+  /** Told each time that other towers are found in the place of these: this embedder is then of no more use. */
+  onReplaced?(): void;
+}
+
+/** Other towers are where those of the embedder were. Who opens an embedder anew has theirs. */
+export class TowersReplaced extends BusyError {
+  constructor(details?: ErrorDetails) {
+    super('the towers have been replaced', 1, details);
+  }
 }
 
 export interface RemoteEmbedder extends Embedder {
   /** Of the towers. */
   readonly fingerprint: string;
   readonly info: TowerInfo;
+  /** Asks both places again. Throws what `remoteEmbedder` throws, and `TowersReplaced`, as embedding does. */
+  check(signal?: AbortSignal): Promise<void>;
 }
 
 /**
@@ -35,16 +54,14 @@ export async function remoteEmbedder(
   places: { image: TowerPlace; text: TowerPlace },
   options: RemoteOptions = {},
 ): Promise<RemoteEmbedder> {
-  const [image, text] = await Promise.all([
-    infoOf(places.image, 'image', options),
-    infoOf(places.text, 'text', options),
-  ]);
-  if (image.fingerprint !== text.fingerprint || image.dim !== text.dim) {
-    throw new ModelError('the image tower and the text tower are not of one model', {
-      url: places.image.url,
-      hint: `Their fingerprints are ${image.fingerprint} and ${text.fingerprint}: export and deploy both again`,
-    });
-  }
+  const [image, text] = await bothOf(places, options);
+  const replaced = (message: string): TowersReplaced => {
+    options.onReplaced?.();
+    return new TowersReplaced({ cause: new ModelError(message) });
+  };
+  const refusal: AskOptions['refusal'] = (status, message, url, body) =>
+    status === 409 ? replaced(message) : (options.refusal ?? plainRefusal)(status, message, url, body);
+  const headers = { [FINGERPRINT_HEADER]: image.fingerprint };
   const { dim, image_size: imageSize, context_length: contextLength } = image;
   const embed = async <T>(
     tower: Tower,
@@ -58,8 +75,8 @@ export async function remoteEmbedder(
     const path = tower === 'image' ? '/pictures' : '/texts';
     await inTurn(Math.ceil(items.length / most), options.concurrency ?? 1, async (i) => {
       const part = items.slice(i * most, (i + 1) * most);
-      const request = { method: 'POST', path, body: encode(part), type: OCTETS } as const;
-      const answer = await ask(place, request, { ...options, signal: signal ?? options.signal });
+      const request = { method: 'POST', path, body: encode(part), type: OCTETS, headers } as const;
+      const answer = await ask(place, request, { ...options, refusal, signal: signal ?? options.signal });
       out.set(decodeRows(answer, part.length * dim), i * most * dim);
     });
     return out;
@@ -81,11 +98,30 @@ export async function remoteEmbedder(
       return embed('image', pictures, image.max_pictures, encodePictures, signal);
     },
     embedTexts: (ids, signal) => embed('text', ids, text.max_texts, encodeTexts, signal),
+    async check(signal) {
+      const [now] = await bothOf(places, { ...options, signal: signal ?? options.signal });
+      if (now.fingerprint !== image.fingerprint) throw replaced(`they are ${now.fingerprint} now`);
+    },
     release: async () => {},
   };
 }
 
 type Encode<T> = (items: readonly T[]) => Uint8Array<ArrayBuffer>;
+
+async function bothOf(
+  places: { image: TowerPlace; text: TowerPlace },
+  options: RemoteOptions,
+): Promise<[image: TowerInfo, text: TowerInfo]> {
+  const [image, text] = await Promise.all([
+    infoOf(places.image, 'image', options),
+    infoOf(places.text, 'text', options),
+  ]);
+  if (image.fingerprint === text.fingerprint && image.dim === text.dim) return [image, text];
+  throw new ModelError('the image tower and the text tower are not of one model', {
+    url: places.image.url,
+    hint: `Their fingerprints are ${image.fingerprint} and ${text.fingerprint}: export and deploy both again`,
+  });
+}
 
 async function infoOf(place: TowerPlace, tower: Tower, options: RemoteOptions): Promise<TowerInfo> {
   const bytes = await ask(place, { method: 'GET', path: '/' }, options);

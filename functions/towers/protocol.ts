@@ -9,8 +9,9 @@
  *
  * Bodies and rows are `application/octet-stream`; rows have unit length and stand in the order of what was sent. A request
  * asks for 1 to `max_pictures` or `max_texts`. Where the towers are kept by a key, it comes as `authorization: Bearer KEY`.
+ * Who knows which towers are to answer says their fingerprint (`shardsieve-fingerprint`): others do not answer for them.
  * Every other answer is a problem document (RFC 9457): 400 a body that is not what stands above, 401 a wrong key, 404 a
- * tower that is not here, 413 too much, 422 token ids that the model does not have, 500 the runtime failed, 503 too many
+ * tower that is not here, 409 another fingerprint, 413 too much, 422 token ids that the model does not have, 500 the runtime failed, 503 too many
  * requests at once (with `retry-after`).
  */
 import { ModelError } from '../../src/errors.ts';
@@ -19,6 +20,8 @@ import type { TowerInfo } from './info.ts';
 export const TOWERS_PROTOCOL = 1;
 export const TOWERS = ['image', 'text'] as const;
 export type Tower = (typeof TOWERS)[number];
+/** Header of a request: the fingerprint of the towers that are asked. */
+export const FINGERPRINT_HEADER = 'shardsieve-fingerprint';
 export const OCTETS = 'application/octet-stream';
 
 /** Bytes of the longest body of each kind. */

@@ -22,6 +22,7 @@ export interface Question {
   /** Sent again as it is where the question is. */
   body?: Uint8Array<ArrayBuffer> | FormData | string;
   type?: string;
+  headers?: Readonly<Record<string, string>>;
 }
 
 const TIMEOUT_MS = 30_000;
@@ -56,11 +57,11 @@ type Tried = { bytes: Uint8Array } | { error: Error; again: boolean; retryAfterM
 
 async function attemptOnce(
   place: TowerPlace,
-  { method, path, body, type }: Question,
+  { method, path, body, type, headers: more }: Question,
   { timeoutMs = TIMEOUT_MS, signal, who = 'the towers', refusal = plainRefusal }: AskOptions,
 ): Promise<Tried> {
   const url = `${place.url}${path}`;
-  const headers = new Headers();
+  const headers = new Headers(more);
   if (type !== undefined) headers.set('content-type', type);
   if (place.key !== undefined) headers.set('authorization', `Bearer ${place.key}`);
   const limit = AbortSignal.timeout(timeoutMs);
@@ -102,7 +103,7 @@ function stoppable<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
   });
 }
 
-function plainRefusal(status: number, message: string, url: string): Error {
+export function plainRefusal(status: number, message: string, url: string): Error {
   return status === 422 ? new ModelError(message, { url }) : new DownloadError(message, { url });
 }
 

@@ -4,7 +4,15 @@ import { type Context, Hono } from 'hono';
 import type { Embedder } from '../../src/clip/embedder.ts';
 import { BusyError, messageOf } from '../../src/errors.ts';
 import type { TowerInfo } from './info.ts';
-import { decodePictures, decodeTexts, encodeRows, longestBody, OCTETS, type Tower } from './protocol.ts';
+import {
+  decodePictures,
+  decodeTexts,
+  encodeRows,
+  FINGERPRINT_HEADER,
+  longestBody,
+  OCTETS,
+  type Tower,
+} from './protocol.ts';
 
 export interface TowerService {
   readonly info: TowerInfo;
@@ -25,7 +33,7 @@ const BACKLOG = 8;
 /** Seconds after which a full backlog is worth another try. */
 const RETRY_AFTER = 1;
 
-type Status = 400 | 401 | 404 | 405 | 413 | 422 | 500 | 503;
+type Status = 400 | 401 | 404 | 405 | 409 | 413 | 422 | 500 | 503;
 
 /** What is answered in place of rows. */
 class Refusal extends Error {
@@ -59,6 +67,10 @@ export function towersApp(service: () => Promise<TowerService>, options: TowerSe
       try {
         const { info, embedder } = await service();
         if (!info.towers.includes(tower)) throw new Refusal(404, `the ${tower} tower is not here`);
+        const meant = context.req.header(FINGERPRINT_HEADER);
+        if (meant !== undefined && meant !== info.fingerprint) {
+          throw new Refusal(409, `these towers are not ${meant}: they are ${info.fingerprint}`);
+        }
         return await embed(context, info, embedder);
       } finally {
         atOnce--;
@@ -147,6 +159,7 @@ const TITLES: Record<Status, string> = {
   401: 'Unauthorized',
   404: 'Not Found',
   405: 'Method Not Allowed',
+  409: 'Conflict',
   413: 'Content Too Large',
   422: 'Unprocessable Content',
   500: 'Internal Server Error',

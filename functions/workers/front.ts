@@ -62,7 +62,15 @@ export async function createFront(env: FrontEnv, modules: FrontModules): Promise
   const runtime = once(() => EdgeRuntime.start(modules.ort, Number(env.WASM_MIB ?? WASM_MIB)));
   const models: EdgeModel[] = [];
   const open = once(async () => {
-    models.push(await openModel(env, { merges: new Uint8Array(modules.merges), runtime }));
+    // Answers in between keep the model they began with, whose towers then refuse; another one may be open by then.
+    const drop = (): void => {
+      if (!models.includes(model)) return;
+      models.splice(models.indexOf(model), 1);
+      open.forget();
+      log({ level: 'warn', message: 'the towers have been replaced: they are asked anew' });
+    };
+    const model = await openModel(env, { merges: new Uint8Array(modules.merges), runtime, onReplaced: drop });
+    models.push(model);
   });
   const service: Service = {
     models,
@@ -91,7 +99,12 @@ export async function createFront(env: FrontEnv, modules: FrontModules): Promise
 export function frontHandlers(modules: FrontModules) {
   let made: Promise<{ app: Hono<AppEnv>; front: Front }> | undefined;
   const make = (env: FrontEnv) => {
-    made ??= createFront(env, modules).then((front) => ({ front, app: createApp(front.service) }));
+    made ??= createFront(env, modules)
+      .then((front) => ({ front, app: createApp(front.service) }))
+      .catch((error: unknown) => {
+        made = undefined;
+        throw error;
+      });
     return made;
   };
   return {
@@ -107,10 +120,9 @@ export function frontHandlers(modules: FrontModules) {
     /** Throws where there is no model or no place for jobs: the queue delivers again. */
     async queue(batch: Batch, env: FrontEnv): Promise<void> {
       const { front } = await make(env);
-      await front.open();
       if (front.jobs === undefined)
         throw new UsageError('the Worker has a queue and lacks SHARDS, METADATA or JOBS');
-      await consumeBatch(front.jobs, batch);
+      await consumeBatch(front.jobs, batch, front.open);
     },
   };
 }

@@ -50,10 +50,18 @@ export interface Batch {
 /** How the name of a queue of dead letters ends. */
 const DEAD = '-dead';
 
-/** What a Worker's `queue` handler does, for its queue and for that of dead letters. */
-export async function consumeBatch(place: JobPlace, batch: Batch): Promise<void> {
+/**
+ * What a Worker's `queue` handler does, for its queue and for that of dead letters. `open` finds the model, before each
+ * message, as a message may find it gone; what it throws leaves the rest of the batch to be delivered again.
+ */
+export async function consumeBatch(
+  place: JobPlace,
+  batch: Batch,
+  open: () => Promise<void> = async () => {},
+): Promise<void> {
   // One after another: a Worker has one thread and 128 MB.
   for (const message of batch.messages) {
+    await open();
     if (batch.queue.endsWith(DEAD)) await bury(place, message);
     else await consume(place, message);
   }

@@ -32,14 +32,14 @@ export interface ModelEnv {
 const ATTEMPTS = 3;
 
 export interface EdgeModel extends ServedModel {
-  /** Loads what is not loaded yet. */
+  /** Loads what is not loaded yet, and asks towers elsewhere whether they are still there. */
   warm(): Promise<void>;
 }
 
 /** Throws `UsageError` for a configuration that names no towers, `ModelError` and `DownloadError` where they fail. */
 export async function openModel(
   env: ModelEnv,
-  parts: { merges: Uint8Array; runtime: () => Promise<EdgeRuntime> },
+  parts: { merges: Uint8Array; runtime: () => Promise<EdgeRuntime>; onReplaced?(): void },
 ): Promise<EdgeModel> {
   const tokenizer = (contextLength: number) => createTokenizer(parts.merges, { contextLength });
   if (env.TOWERS === 'here') {
@@ -66,11 +66,11 @@ export async function openModel(
       warm: async () => void (await load()),
     };
   }
-  const clip = await remoteEmbedder(placesOf(env), { attempts: ATTEMPTS });
+  const clip = await remoteEmbedder(placesOf(env), { attempts: ATTEMPTS, onReplaced: parts.onReplaced });
   const { name, slug, fingerprint, preprocess, context_length } = clip.info;
   return {
     ...{ name, slug, fingerprint, preprocess, clip, heads: [], tokenizer: tokenizer(context_length) },
-    warm: async () => {},
+    warm: () => clip.check(),
   };
 }
 

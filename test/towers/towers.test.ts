@@ -3,7 +3,7 @@ import { setupServer } from 'msw/node';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { openClip } from '../../cli/onnx/clip.ts';
 import { loadMerges } from '../../cli/vocab.ts';
-import { type RemoteOptions, remoteEmbedder } from '../../functions/towers/client.ts';
+import { type RemoteOptions, remoteEmbedder, TowersReplaced } from '../../functions/towers/client.ts';
 import type { TowerInfo } from '../../functions/towers/info.ts';
 import { encodePictures, encodeTexts } from '../../functions/towers/protocol.ts';
 import { type TowerService, towersApp } from '../../functions/towers/server.ts';
@@ -104,6 +104,28 @@ describe('towers behind a binding', () => {
     );
     const strange = { url: 'http://tower', fetch: async () => Response.json({ status: 'ok' }) };
     await expect(remoteEmbedder({ image: strange, text: strange })).rejects.toThrow(DownloadError);
+  });
+
+  it('do not answer for others that were there before them', async () => {
+    let now = service();
+    const place = bound(towersApp(() => now()));
+    const lost: string[] = [];
+    const remote = await remoteEmbedder(
+      { image: place, text: place },
+      { onReplaced: () => lost.push('replaced') },
+    );
+    await remote.check();
+    now = service({ fingerprint: 'g' });
+    await expect(remote.embedTexts(texts)).rejects.toThrow(TowersReplaced);
+    await expect(remote.embedPictures(pictures)).rejects.toThrow(TowersReplaced);
+    await expect(remote.check()).rejects.toThrow(TowersReplaced);
+    expect(lost.length).toBeGreaterThanOrEqual(3);
+    const answer = await towersApp(now).request('/texts', {
+      ...{ method: 'POST', body: encodeTexts(texts.slice(0, 1)) },
+      headers: { 'shardsieve-fingerprint': 'f' },
+    });
+    expect([answer.status, answer.headers.get('content-type')]).toEqual([409, 'application/problem+json']);
+    expect(await answer.json()).toMatchObject({ status: 409, detail: expect.stringContaining('g') });
   });
 
   it('refuse what is not asked for rightly, each with its status', async () => {
