@@ -59,7 +59,7 @@ export function classifyRoute(service: Service, schemas: RequestSchemas, read: P
           detail: `in the templates are ${chars} characters together, more than ${limits.textChars}`,
         });
       }
-      note(context, service, model, { images: images.length, captions: count });
+      note(context, { images: images.length, captions: count });
       const prompts = labels.flatMap((label) =>
         templates.map((template) => template.replaceAll('{}', () => label)),
       );

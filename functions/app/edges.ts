@@ -4,6 +4,7 @@ import { cors } from 'hono/cors';
 import { requestId } from 'hono/request-id';
 import { secureHeaders } from 'hono/secure-headers';
 import { messageOf } from '../../src/errors.ts';
+import { countDone } from './metrics.ts';
 import { problemOf, typeOf } from './problems.ts';
 import type { AppEnv } from './route.ts';
 import type { LogLine, Service } from './service.ts';
@@ -34,6 +35,10 @@ export function observe({ log, metrics }: Service): MiddlewareHandler<AppEnv> {
     const route = context.get('route') ?? 'none';
     metrics.count('shardsieve_requests_total', { route, method: context.req.method, status });
     metrics.observe('shardsieve_request_seconds', ms / 1000, { route });
+    const { model, images, captions } = context.get('logged');
+    if (status === 200 && model !== undefined && images !== undefined) {
+      countDone(metrics, [model], { images, captions: captions ?? 0 });
+    }
     const line: LogLine = {
       // 501 is what this server was not given, no fault of it.
       level: status >= 500 && status !== 501 ? 'error' : 'info',
@@ -79,9 +84,9 @@ export function crossOrigin({ cors: origins }: Service): MiddlewareHandler<AppEn
   return [
     cors({
       origin: [...origins],
-      allowMethods: ['GET', 'POST'],
+      allowMethods: ['GET', 'POST', 'PUT'],
       allowHeaders: ['authorization', 'content-type', 'x-request-id'],
-      exposeHeaders: ['x-request-id', 'retry-after'],
+      exposeHeaders: ['x-request-id', 'retry-after', 'location'],
       maxAge: 600,
     }),
   ];

@@ -47,7 +47,7 @@ export function embedRoute(service: Service, schemas: RequestSchemas, read: Pict
       const { request, parts, model, started } = await understand(context, service, schemas.embed, FORM);
       const { images, captions, embeddings } = request;
       const tokens = tokensFor(model, request.tokens);
-      note(context, service, model, {
+      note(context, {
         images: images.length,
         captions: captions.length + tokens.length,
       });

@@ -46,16 +46,9 @@ export async function understand<Schema extends z.ZodType<{ model?: string | und
   return { request, parts: sent.parts, model, started };
 }
 
-/** Counts what was done, for the log and the metrics. */
-export function note(
-  context: AppContext,
-  { metrics }: Service,
-  { slug }: ServedModel,
-  { images, captions }: { images: number; captions: number },
-): void {
+/** What was asked for: for the log, and for the metrics if it is answered. */
+export function note(context: AppContext, { images, captions }: { images: number; captions: number }): void {
   Object.assign(context.get('logged'), { images, captions });
-  metrics.count('shardsieve_images_total', { model: slug }, images);
-  metrics.count('shardsieve_captions_total', { model: slug }, captions);
 }
 
 /** What an answer says of the model that made it. */

@@ -31,6 +31,18 @@ export const METRICS = {
   shardsieve_in_flight: { help: 'Requests being answered.' },
 } satisfies Described;
 
+/** What was answered for, of each model's slug. */
+export function countDone(
+  metrics: Metrics,
+  models: readonly string[],
+  { images, captions }: { images: number; captions: number },
+): void {
+  for (const model of models) {
+    metrics.count('shardsieve_images_total', { model }, images);
+    metrics.count('shardsieve_captions_total', { model }, captions);
+  }
+}
+
 interface Histogram {
   counts: number[];
   sum: number;

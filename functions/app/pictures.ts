@@ -43,6 +43,8 @@ export type PictureReader = (
 
 /** A Worker has six connections a request; a picture's origin should not see more of us either. */
 const FETCHES = 6;
+/** Fetched or being fetched and not yet decoded, over all requests: each may have `imageBytes`, so 128 MiB, 32 at the edge. */
+const FETCHED = 8;
 
 /** What is wrong with one image, until all have been looked at. */
 class ImageProblem extends Error {
@@ -56,12 +58,13 @@ class ImageProblem extends Error {
 }
 
 /**
- * Reads pictures for all requests of a server, so that what is decoded at any time is bounded over all of them. Throws
- * `Problem` that names every image that cannot be used: a client can leave them out and send the rest.
+ * Reads pictures for all requests of a server, so that what is fetched and what is decoded at any time is bounded over all of
+ * them. Throws `Problem` that names every image that cannot be used: a client can leave them out and send the rest.
  */
 export function pictureReader(service: Service): PictureReader {
   const { limits, decoder, fit = 'open_clip' } = service;
   const decoded = new Budget(limits.decodedPixels);
+  const fetched = new Budget(FETCHED);
 
   const see = async (
     bytes: Uint8Array,
@@ -111,8 +114,12 @@ export function pictureReader(service: Service): PictureReader {
     const fetches = new Budget(FETCHES);
     const settled = await Promise.allSettled(
       images.map(async ({ source, path }) => {
-        const bytes = await bytesOf(source, path, { service, parts, fetches, signal });
-        return see(bytes, path, wanted, signal);
+        const seen = async () => {
+          signal.throwIfAborted();
+          return see(await bytesOf(source, path, { service, parts, signal }), path, wanted, signal);
+        };
+        // Bytes that were fetched keep their place until they are decoded; those of a body are there anyway.
+        return 'url' in source ? fetches.use(1, () => fetched.use(1, seen)) : seen();
       }),
     );
     const failed = settled.flatMap((one) => (one.status === 'rejected' ? [one.reason as unknown] : []));
@@ -126,12 +133,11 @@ export function pictureReader(service: Service): PictureReader {
 interface Reach {
   service: Service;
   parts: Parts;
-  fetches: Budget;
   signal: AbortSignal;
 }
 
 async function bytesOf(source: ImageSource, path: Placed['path'], reach: Reach): Promise<Uint8Array> {
-  const { service, parts, fetches, signal } = reach;
+  const { service, parts, signal } = reach;
   if ('base64' in source) return fromBase64(source.base64);
   if ('part' in source) {
     const bytes = parts.get(source.part);
@@ -151,7 +157,7 @@ async function bytesOf(source: ImageSource, path: Placed['path'], reach: Reach):
     });
   }
   try {
-    return await fetches.use(1, () => fetchUrl(source.url, { maxBytes: limits.imageBytes, signal }));
+    return await fetchUrl(source.url, { maxBytes: limits.imageBytes, signal });
   } catch (error) {
     if (!(error instanceof Problem)) throw error;
     throw new ImageProblem(error.kind, { pointer: at, detail: error.message });

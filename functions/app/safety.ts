@@ -36,7 +36,7 @@ export function safetyRoute(service: Service, schemas: RequestSchemas, read: Pic
       const { request, parts, model, started } = await understand(context, service, schemas.safety, FORM);
       if (!canJudge(service, model)) throw new Problem('not_implemented', 'this server has no classifiers');
       const { images } = request;
-      note(context, service, model, { images: images.length, captions: 0 });
+      note(context, { images: images.length, captions: 0 });
       const { seen, safety } = await withinTime(context, limits, async (signal) => {
         const placed = images.map((source, i) => ({ source, path: ['images', i] }));
         // The tower runs for heads alone.

@@ -57,7 +57,7 @@ export function scoreRoute(service: Service, schemas: RequestSchemas, read: Pict
       const { request, parts, model, started } = await understand(context, service, schemas.score, FORM);
       const { items, embeddings } = request;
       const captions = items.flatMap((item) => item.captions);
-      note(context, service, model, { images: items.length, captions: captions.length });
+      note(context, { images: items.length, captions: captions.length });
       if (captions.length > limits.pairs) {
         throw fieldProblem('invalid', {
           pointer: '/items',

@@ -13,6 +13,7 @@ import type { ImageDecoder } from '../../src/image/types.ts';
 import type { ByteSource } from '../../src/io/bytes.ts';
 import { type ScoredBatch, type ShardEnd, scoreBatches } from '../../src/score/batches.ts';
 import type { PairOptions } from '../../src/webdataset/pair.ts';
+import { countDone } from './metrics.ts';
 import { Problem, problemOf, typeOf } from './problems.ts';
 import type { ServedModel, Service } from './service.ts';
 import type { EndLine, SampleLine, SkippedLine } from './shard-schemas.ts';
@@ -74,6 +75,12 @@ export async function* shardLines(
       counts.seen += lines.length;
       for (const { reason } of batch.skipped) counts.skipped[reason] = (counts.skipped[reason] ?? 0) + 1;
       for (const { slug } of models) counts.captions_truncated += batch.captionsTruncated[slug];
+      const done = { images: batch.rows.length, captions: batch.rows.length };
+      countDone(
+        service.metrics,
+        models.map(({ slug }) => slug),
+        done,
+      );
       end = batch.end;
       yield* lines;
     }

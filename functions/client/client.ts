@@ -42,7 +42,12 @@ export type {
   SkippedLine,
 };
 
-export interface ClientOptions extends Pick<AskOptions, 'timeoutMs' | 'attempts'> {
+/** A server takes 30 s for a body and 30 s more for its answer (`bodyMs`, `requestMs`): who gives up before asks it twice. */
+const TIMEOUT_MS = 90_000;
+
+export interface ClientOptions extends Pick<AskOptions, 'attempts'> {
+  /** Milliseconds for one try, its answer's body included. Default 90,000. Shards take as long as they take. */
+  timeoutMs?: number;
   /** Where the API is: `https://scores.example`, or with a path before `/v1`. */
   endpoint: string;
   /** `ssk_…`; absent where the server is open. */
@@ -96,7 +101,7 @@ export class ShardsieveClient {
   readonly #fetch: Fetcher;
   readonly #options: AskOptions;
 
-  constructor({ endpoint, key, fetch: given, timeoutMs, attempts }: ClientOptions) {
+  constructor({ endpoint, key, fetch: given, timeoutMs = TIMEOUT_MS, attempts }: ClientOptions) {
     this.endpoint = endpoint.replace(/\/+$/, '');
     this.#key = key;
     this.#fetch = given ?? ((request) => fetch(request));

@@ -3,8 +3,9 @@ import { readFile } from 'node:fs/promises';
 import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { openFolder } from '../../cli/io/folder.ts';
+import { DEFAULT_LIMITS } from '../../functions/app/limits.ts';
 import { ApiError, ShardsieveClient } from '../../functions/client/client.ts';
 import { CancelledError, DownloadError } from '../../src/errors.ts';
 import { readColumns } from '../../src/metadata/parquet-read.ts';
@@ -175,6 +176,24 @@ describe('a server with faults', () => {
     const error = await new ShardsieveClient({ endpoint: url }).models().catch((e: unknown) => e);
     expect(error).toMatchObject({ status: 401, message: expect.stringMatching(/send a key.*Give a key/s) });
     expect(asked).toBe(1);
+  });
+
+  it('is waited for longer than it may take for a body and its answer', async () => {
+    answers = [(response) => response.end(JSON.stringify(ok))];
+    const limit = vi.spyOn(AbortSignal, 'timeout');
+    await new ShardsieveClient({ endpoint: url }).models();
+    const [[ms]] = limit.mock.calls;
+    limit.mockRestore();
+    expect(ms).toBeGreaterThan(DEFAULT_LIMITS.bodyMs + DEFAULT_LIMITS.requestMs);
+  });
+
+  it('is not asked again after 408, 413 and 422', async () => {
+    for (const status of [408, 413, 422]) {
+      asked = 0;
+      answers = [(response) => response.writeHead(status).end(), (response) => response.end('{}')];
+      await expect(new ShardsieveClient({ endpoint: url }).models()).rejects.toMatchObject({ status });
+      expect(asked).toBe(1);
+    }
   });
 
   it('is given up on when it stays silent, or the caller stops', async () => {

@@ -1,8 +1,12 @@
 /** What every request passes: keys, limits of rate, ids, problem documents, headers, the log. Over real HTTP. */
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import { afterEach, expect, test } from 'vitest';
 import { keyStore, newKey, parseKeys } from '../../functions/app/keys.ts';
 import { tokenBuckets } from '../../functions/app/rate-limit.ts';
+import type { EndLine } from '../../functions/app/shard-schemas.ts';
 import { VERSION } from '../../src/version.ts';
+import { picture } from '../helpers/pool.ts';
 import { type Running, startApp } from './serve.ts';
 
 let running: Running | undefined;
@@ -139,6 +143,9 @@ test('headers that browsers heed are on every answer; other pages are let in onl
   });
   expect(preflight.status).toBe(204);
   expect(preflight.headers.get('access-control-allow-origin')).toBe('https://a.example');
+  expect(preflight.headers.get('access-control-allow-methods')).toBe('GET,POST,PUT');
+  const mine = await fetch(`${running.url}/healthz`, { headers: { origin: 'https://a.example' } });
+  expect(mine.headers.get('access-control-expose-headers')).toBe('x-request-id,retry-after,location');
   const other = await fetch(`${running.url}/healthz`, { headers: { origin: 'https://b.example' } });
   expect(other.headers.get('access-control-allow-origin')).toBeNull();
 });
@@ -156,4 +163,29 @@ test('metrics are Prometheus’ text: routes as they were declared, statuses, ti
   expect(text).toContain('shardsieve_request_seconds_bucket{route="/healthz",le="+Inf"} 1');
   expect(text).toContain('shardsieve_in_flight 1');
   expect(text).not.toContain('made-up');
+});
+
+test('pictures and captions are counted once they are answered, those of shards too', async () => {
+  running = await startApp();
+  const base64 = Buffer.from(await picture(1, 'png')).toString('base64');
+  const score = async (captions: string[]) => {
+    const body = JSON.stringify({ items: [{ image: { base64 }, captions }] });
+    const headers = { 'content-type': 'application/json' };
+    return (await fetch(`${running!.url}/v1/score`, { method: 'POST', headers, body })).status;
+  };
+  const counted = async () => {
+    const text = await (await fetch(`${running!.url}/metrics`)).text();
+    return ['images', 'captions'].map((what) =>
+      Number(new RegExp(`^shardsieve_${what}_total\\{model="fake"\\} (\\d+)$`, 'm').exec(text)?.[1] ?? 0),
+    );
+  };
+  expect(await score(new Array(257).fill('a'))).toBe(422);
+  expect(await counted()).toEqual([0, 0]);
+  expect(await score(['a', 'b'])).toBe(200);
+  expect(await counted()).toEqual([1, 2]);
+  const shard = await readFile(join(import.meta.dirname, '../../demo/shards/demo-00000.tar'));
+  const lines = await (await fetch(`${running.url}/v1/shards`, { method: 'POST', body: shard })).text();
+  const { scored } = JSON.parse(lines.trimEnd().split('\n').at(-1)!) as EndLine;
+  expect(scored).toBeGreaterThan(0);
+  expect(await counted()).toEqual([1 + scored, 2 + scored]);
 });

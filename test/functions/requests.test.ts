@@ -2,6 +2,7 @@
 import { request as httpRequest } from 'node:http';
 import sharp from 'sharp';
 import { afterEach, expect, test } from 'vitest';
+import { createDecoder } from '../../cli/decode/decoder.ts';
 import { DEFAULT_LIMITS } from '../../functions/app/limits.ts';
 import { Problem } from '../../functions/app/problems.ts';
 import type { ProblemDocument } from '../../functions/app/schemas.ts';
@@ -207,6 +208,33 @@ test('a URL where none are fetched is 403, a part that is not there 422', async 
     const refused = await score({ items: [{ image: { url: bad }, captions: ['a'] }] });
     expect([bad, refused.status]).toEqual([bad, 422]);
   }
+});
+
+test('of pictures at URLs few are held at a time, over all requests, until they are decoded', async () => {
+  const png = new Uint8Array(await picture(1, 'png'));
+  const decoder = createDecoder();
+  let held = 0;
+  let most = 0;
+  running = await startApp({
+    fetchUrl: async () => {
+      most = Math.max(most, ++held);
+      return png;
+    },
+    decoder: {
+      ...decoder,
+      async decode(...given) {
+        await new Promise((resolve) => setTimeout(resolve, 5));
+        return decoder.decode(...given).finally(() => held--);
+      },
+    },
+  });
+  const images = Array.from({ length: 20 }, (_, i) => ({ url: `https://images.example/${i}.png` }));
+  const statuses = async (requests: number) => {
+    const answers = Array.from({ length: requests }, () => score({ images }, '/v1/embed'));
+    return (await Promise.all(answers)).map(({ status }) => status);
+  };
+  expect([await statuses(1), most, held]).toEqual([[200], 6, 0]);
+  expect([await statuses(3), most, held]).toEqual([[200, 200, 200], 8, 0]);
 });
 
 test('a form’s fields are all read or refused', async () => {
