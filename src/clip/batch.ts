@@ -127,9 +127,13 @@ export function backingOff(clip: Embedder, batch: number, onLess: (size: number)
   };
 }
 
-/** What onnxruntime, its providers and JavaScript say where there is no memory left. */
+/**
+ * What onnxruntime, its providers (`CUBLAS_STATUS_ALLOC_FAILED`, `CUDA_ERROR_OUT_OF_MEMORY`, DirectML's `E_OUTOFMEMORY`) and
+ * JavaScript say where there is no memory left.
+ */
+const OUT_OF_MEMORY =
+  /bad_alloc|\bout of memory\b|OUT_?OF_?MEMORY|_ALLOC_FAILED\b|failed to allocate|allocation fail|AllocateRaw|not enough memory|\bOOM\b/i;
+
 function isOutOfMemory(error: unknown): boolean {
-  return /bad_alloc|out of memory|failed to allocate|allocation fail|AllocateRaw|not enough memory|OOM\b/i.test(
-    messageOf(error),
-  );
+  return OUT_OF_MEMORY.test(messageOf(error));
 }

@@ -71,6 +71,26 @@ test('captions are halved too; what is no lack of memory is thrown, and so is no
   await expect(backingOff(broken, 16, () => {}).embedPictures(pictures(3))).rejects.toThrow('no such input');
 });
 
+test.each([
+  ['CUBLAS failure 3: CUBLAS_STATUS_ALLOC_FAILED', true],
+  ['CUDNN failure 4: CUDNN_STATUS_ALLOC_FAILED', true],
+  ['CUDA failure 2: CUDA_ERROR_OUT_OF_MEMORY', true],
+  ['CUDA failure 2: out of memory', true],
+  ['E_OUTOFMEMORY', true],
+  ['std::bad_alloc', true],
+  ['OOM', true],
+  ['no room for bedroom.png', false],
+  ['no input bloom', false],
+])('%s: a lack of memory: %s', async (message, isLack) => {
+  const inner = fake(9);
+  let calls = 0;
+  const embedPictures = (items: readonly Uint8Array[]) =>
+    ++calls === 1 ? Promise.reject(new ModelError(message)) : inner.embedPictures(items);
+  const embedded = backingOff({ ...inner, embedPictures }, 4, () => {}).embedPictures(pictures(4));
+  if (isLack) expect([...(await embedded)]).toEqual(expected(4));
+  else await expect(embedded).rejects.toThrow(message);
+});
+
 test('auto takes the smallest size that is quickest, within the memory there is', async () => {
   const free = fake(1000, [], 1);
   // 10 ms a call and 1 a picture: more at once is always quicker.
