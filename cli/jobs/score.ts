@@ -13,7 +13,7 @@ import type { FilterInput } from '../../src/select/spec.ts';
 import { openFolder } from '../io/folder.ts';
 import { gunzipNode } from '../io/gunzip.ts';
 import { sha256Hasher } from '../io/hash.ts';
-import { openPass } from '../safety/pass.ts';
+import { openPass, type SafetyPass } from '../safety/pass.ts';
 import { type ModelChoice, wantModels } from './models.ts';
 import { checkRefine, marksOf, refiningOf } from './refine.ts';
 import { openPart, type Shards } from './shards.ts';
@@ -92,44 +92,60 @@ export async function scoreShards(options: ScoreOptions): Promise<ScoreTotals> {
   const folder = openFolder(options.out);
   const refining = await refiningOf(options, models, resolving);
   await refuseUnrefined(folder, models, refining);
-  const safety = await openPass(options, models, folder);
   const { tracer, close } = await openTrace(options.trace);
-  return runScore({
-    sources,
-    models,
-    folder,
-    decoder: safety.reading.decoder,
-    annotators: [...safety.annotators, ...marksOf(refining)],
-    gunzip: gunzipNode,
-    fit: safety.reading.fit,
-    pair,
-    gate: options.gate?.gate,
-    rows: rowsEntry(rows),
-    embeddings: options.embeddings ?? true,
-    pilot: {
-      limit,
-      sample,
-      ...(sample === undefined ? {} : { draw: (shard, key) => isDrawn(shard, key, sample) }),
-    },
-    verifyInput: options.verifyInput ?? false,
-    part: record,
-    retryFailed: options.retryFailed ?? false,
-    ...(options.maxFailed === undefined
-      ? {}
-      : { maxFailed: failuresAllowed(options.maxFailed, sources.length) }),
-    allowTruncated: options.allowTruncated ?? false,
-    hasher: sha256Hasher,
-    now: () => Date.now(),
-    watch: tracer,
-    onEvent,
-    signal: options.signal,
-  })
-    .then(async (totals) => {
+  const run = (safety: SafetyPass): Promise<ScoreTotals> =>
+    runScore({
+      sources,
+      models,
+      folder,
+      decoder: safety.reading.decoder,
+      annotators: [...safety.annotators, ...marksOf(refining)],
+      gunzip: gunzipNode,
+      fit: safety.reading.fit,
+      pair,
+      gate: options.gate?.gate,
+      rows: rowsEntry(rows),
+      embeddings: options.embeddings ?? true,
+      pilot: {
+        limit,
+        sample,
+        ...(sample === undefined ? {} : { draw: (shard, key) => isDrawn(shard, key, sample) }),
+      },
+      verifyInput: options.verifyInput ?? false,
+      part: record,
+      retryFailed: options.retryFailed ?? false,
+      ...(options.maxFailed === undefined
+        ? {}
+        : { maxFailed: failuresAllowed(options.maxFailed, sources.length) }),
+      allowTruncated: options.allowTruncated ?? false,
+      hasher: sha256Hasher,
+      now: () => Date.now(),
+      watch: tracer,
+      onEvent,
+      signal: options.signal,
+    });
+  return ending(close, async () => {
+    const safety = await openPass(options, models, folder);
+    return ending(safety.close, async () => {
+      const totals = await run(safety);
       await safety.complete(totals, sources);
       totals.stages = Object.fromEntries(tracer.seconds);
       return totals;
-    })
-    .finally(() => Promise.all([safety.close(), close()]));
+    });
+  });
+}
+
+/** `work`, and `close` however it ends. Where both fail, the work's error is the one that says why. */
+async function ending<T>(close: () => Promise<void>, work: () => Promise<T>): Promise<T> {
+  let result: T;
+  try {
+    result = await work();
+  } catch (error) {
+    await close().catch(() => {});
+    throw error;
+  }
+  await close();
+  return result;
 }
 
 export { checkTotals };

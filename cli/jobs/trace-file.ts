@@ -41,8 +41,11 @@ export async function openTrace(file: string | undefined): Promise<OpenTrace> {
     tracer,
     async close() {
       await new Promise<void>((done) => {
-        stream.once('error', () => done());
-        stream.end(`${text}\n]\n`, () => done());
+        // Called with an error too, and before it is an event.
+        stream.end(`${text}\n]\n`, (cause?: Error | null) => {
+          if (cause) failure ??= cause;
+          done();
+        });
       });
       if (failure !== undefined) throw failed(failure);
     },

@@ -1,6 +1,9 @@
-import { readFile } from 'node:fs/promises';
+import { existsSync } from 'node:fs';
+import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
+import { scoreShards } from '../../cli/jobs/score.ts';
+import { CancelledError } from '../../src/errors.ts';
 import { cli } from '../helpers/cli.ts';
 import { scratch } from '../helpers/tmp.ts';
 
@@ -73,4 +76,34 @@ test('a trace that cannot be written is told before anything is scored', async (
   expect(run.code).toBe(1);
   expect(run.stderr).toMatch(/the trace cannot be written: .*folder\.json/);
   expect(run.stderr).not.toMatch(/at .*\.ts/);
+});
+
+test.skipIf(!existsSync('/dev/full'))(
+  'a trace that the disk has no room for is an error of the run',
+  async () => {
+    const out = join(await scratch(), 'metadata');
+    const run = await cli([
+      'score',
+      SHARDS[0],
+      '--model',
+      'demo',
+      '--limit',
+      '2',
+      '--out',
+      out,
+      '--trace',
+      '/dev/full',
+    ]);
+    expect(run.code).toBe(1);
+    expect(run.stderr).toMatch(/the trace cannot be written: .*ENOSPC/);
+    expect(await readdir(out)).toContain('demo-00000.parquet');
+  },
+);
+
+test('the error of a run is told, and not that its trace is not whole', async () => {
+  const root = await scratch();
+  const options = { shards: SHARDS[0], models: ['demo'], out: join(root, 'metadata') };
+  const signal = AbortSignal.abort();
+  const trace = existsSync('/dev/full') ? '/dev/full' : join(root, 'trace.json');
+  await expect(scoreShards({ ...options, trace, signal })).rejects.toThrow(CancelledError);
 });
