@@ -21,6 +21,7 @@ const OF_THE_SERVER = {
   precision: '--precision',
   threads: '--threads',
   device: '--device',
+  batch: '--batch',
   calibrate: '--calibrate',
   fastDecode: '--fast-decode',
 } as const;

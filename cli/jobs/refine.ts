@@ -3,6 +3,7 @@ import { annotate } from '../../src/annotate/job.ts';
 import { AccountingError, UsageError } from '../../src/errors.ts';
 import type { Folder } from '../../src/io/bytes.ts';
 import { scoreColumn } from '../../src/metadata/columns.ts';
+import { readRun } from '../../src/metadata/run.ts';
 import { type RefineReport, refineScores as runRefine } from '../../src/run/refine.ts';
 import { type Bounds, boundsOf, refineMarks, refuseJudged } from '../../src/run/refine-plan.ts';
 import { recordRefined } from '../../src/run/refine-record.ts';
@@ -36,8 +37,14 @@ export interface Refining extends Bounds {
 
 /** Throws `UsageError` where refining makes no sense, whatever the models. Reads nothing. */
 export function checkRefine(options: ScoreOptions, safety: readonly string[] = options.safety ?? []): void {
-  const { refine, precision = 'fp32', shards } = options;
+  const { refine, precision = 'fp32', shards, endpoint } = options;
   if (refine === undefined) return;
+  // Before the precision: that is the server's, and a hint to add it would be followed by one to leave it out.
+  if (endpoint !== undefined) {
+    throw new UsageError("--refine scores in two precisions, and a server's model has one", {
+      hint: 'Leave --refine out, or score without --endpoint',
+    });
+  }
   if (precision !== 'int8' && precision !== 'int8-accurate') {
     throw new UsageError(
       precision === 'fp32'
@@ -64,18 +71,34 @@ export async function refiningOf(
   if (options.refine === undefined) return [];
   checkRefine(options);
   const slugs = models.map(({ slug }) => slug);
+  const filters = parseFilters(options.refine);
+  const found = boundsOf(filters, slugs);
+  refuseJudged(filters, await judgedIn(openFolder(options.out, { readOnly: true }), found));
   const refining: Refining[] = [];
-  for (const bounds of boundsOf(parseFilters(options.refine), slugs)) {
+  for (const bounds of found) {
     const place = slugs.indexOf(bounds.slug);
-    const { fit, threads } = options;
+    const { fit, threads, batch } = options;
     const fastDecode = fastDecodeOf(models[place]);
     const [fine] = await wantModels(
-      { models: options.models?.slice(place, place + 1), slugs: [bounds.slug], fit, fastDecode, threads },
+      {
+        models: options.models?.slice(place, place + 1),
+        slugs: [bounds.slug],
+        fit,
+        fastDecode,
+        threads,
+        batch,
+      },
       resolving,
     );
     refining.push({ ...bounds, coarse: models[place], fine });
   }
   return refining;
+}
+
+/** Groups of a folder that were made of embeddings of what is to be refined. */
+async function judgedIn(folder: Folder, bounds: readonly Bounds[]): Promise<string[]> {
+  const { groups = {} } = (await readRun(folder)) ?? {};
+  return Object.keys(groups).filter((name) => bounds.some(({ slug }) => groups[name]['embeddings'] === slug));
 }
 
 /** The columns that say which rows were refined; `scoreShards` adds them in its pass. */

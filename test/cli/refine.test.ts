@@ -247,6 +247,22 @@ describe('refused, with the reason, before anything is scored', () => {
     expect({ code, stderr }).toEqual({ code: 2, stderr: expect.stringMatching(message) });
   });
 
+  test('a safe subset by what an earlier run judged', async () => {
+    const shards = join(pool, '00000.tar');
+    const concepts = join(import.meta.dirname, '../../demo/concepts.yaml');
+    await scoreShards({ ...options('judged'), ...int8, shards, safety: [`concepts:${concepts}`] });
+    const safe = refine('judged', [...BEST, { safe: {} }], { shards });
+    await expect(safe).rejects.toThrow(/safety:demo_concepts would judge embeddings/);
+    expect(await refine('judged', BEST, { shards })).toMatchObject({ refined: 250 });
+  });
+
+  test('a model of a server, whatever the precision', async () => {
+    for (const precision of ['fp32', 'int8'] as const) {
+      const score = { ...options('refused'), precision, endpoint: 'http://127.0.0.1:9', refine: BEST };
+      await expect(scoreShards(score)).rejects.toThrow(/a server's model has one/);
+    }
+  });
+
   test('a shard that the run was not given', async () => {
     await afterInt8('more');
     const few = refine('more', BEST, { shards: join(pool, '00000.tar') });

@@ -65,6 +65,10 @@ describe('score --endpoint', () => {
       2,
       expect.stringContaining("--precision is the server's matter"),
     ]);
+    expect(await run('--endpoint', server.url, '--batch', '4')).toEqual([
+      2,
+      expect.stringContaining("--batch is the server's matter"),
+    ]);
     expect(await run('--endpoint', server.url, '--model', 'other')).toEqual([
       1,
       expect.stringContaining('It has demo'),
