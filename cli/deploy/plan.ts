@@ -1,9 +1,12 @@
 /** What deploying takes, as data: configs for wrangler, and its commands in their order. */
+
+import { TOWER_MIB } from '../../functions/workers/memory.ts';
 import type { ExportManifest } from '../../src/clip/export/manifest.ts';
 import { EXPORTED_PARTS, MANIFEST_FILE } from '../../src/clip/export/manifest.ts';
 import { UsageError } from '../../src/errors.ts';
 import type { Bundles, WorkerConfig, WorkerName } from './bundles.ts';
 import { WORKERS } from './bundles.ts';
+import type { WorkerVars } from './vars.ts';
 
 export interface DeployPlan {
   /** By Worker: `wrangler.json` in a folder with its script and modules. */
@@ -30,6 +33,8 @@ export interface PlanParts {
   towers: string;
   /** The folder `web` of the package. */
   web: string;
+  /** Over those of the package's configs. */
+  vars: WorkerVars;
   /** Where a Worker's config will be written. */
   configPath(worker: WorkerName): string;
 }
@@ -38,13 +43,12 @@ export interface PlanParts {
 const OWN_NAME = 'shardsieve';
 const NAME = /^[a-z][a-z0-9-]{0,40}$/;
 const MIB = 2 ** 20;
-/** MiB of the memory that a tower's Worker has (`functions/workers/image.ts`, `text.ts`), and what the runtime takes of it. */
-const MEMORY = { image: 104, text: 56 };
+/** What the runtime takes of a tower's memory. */
 const RUNTIME_MIB = 14;
 
 /** Throws `UsageError` for a name that Cloudflare would refuse, and for towers that do not fit. */
 export function planDeploy(parts: PlanParts): DeployPlan {
-  const { bundles, manifest, name, towers, web, configPath } = parts;
+  const { bundles, manifest, name, towers, web, vars, configPath } = parts;
   if (!NAME.test(name)) {
     throw new UsageError(`${JSON.stringify(name)} cannot name a Worker`, {
       hint: 'A name is made of a-z, 0-9 and -, begins with a letter and has at most 41 characters',
@@ -52,9 +56,10 @@ export function planDeploy(parts: PlanParts): DeployPlan {
   }
   for (const tower of ['image', 'text'] as const) {
     const needed = manifest.files[tower].bytes / MIB + RUNTIME_MIB;
-    if (needed <= MEMORY[tower]) continue;
+    const memory = Number(vars[tower]['WASM_MIB'] ?? TOWER_MIB[tower]);
+    if (needed <= memory) continue;
     throw new UsageError(
-      `the ${tower} tower needs about ${Math.ceil(needed)} MiB, its Worker has ${MEMORY[tower]}`,
+      `the ${tower} tower needs about ${Math.ceil(needed)} MiB, its Worker has ${memory}`,
       { hint: 'docs/edge.md says what to do if it does not fit' },
     );
   }
@@ -110,7 +115,9 @@ export function planDeploy(parts: PlanParts): DeployPlan {
       no_bundle: true,
       rules: [{ type: 'Data', globs: ['**/*.gz', '**/*.safetensors'], fallthrough: true }],
       name: renamed(config.name),
-      vars: { ...config.vars, MODEL: prefix },
+      vars: { ...config.vars, ...vars[worker], MODEL: prefix },
+      // What was set on the dashboard, or by an earlier --var, stays.
+      keep_vars: true,
       ...(assets === undefined ? {} : { assets: { ...assets, directory: web } }),
       services: config.services?.map((one) => ({ ...one, service: renamed(one.service) })),
       r2_buckets: config.r2_buckets?.map((one) => ({ ...one, bucket_name: renamed(one.bucket_name) })),

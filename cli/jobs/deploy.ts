@@ -6,6 +6,7 @@ import { type ExportManifest, MANIFEST_FILE, parseManifest } from '../../src/cli
 import { ModelError, UsageError } from '../../src/errors.ts';
 import { type Bundles, bundlesFolder, readBundles, WORKERS } from '../deploy/bundles.ts';
 import { type DeployPlan, planDeploy } from '../deploy/plan.ts';
+import { parseVars } from '../deploy/vars.ts';
 import { checkLogin, failure, findWrangler } from '../deploy/wrangler.ts';
 import { sha256File } from '../onnx/files.ts';
 import { packageRoot } from '../package-root.ts';
@@ -15,6 +16,8 @@ export interface DeployChoice {
   towers: string;
   /** Of the front Worker; all other names begin with it. Default `shardsieve`. */
   name?: string;
+  /** Variables of the Workers: `NAME=VALUE` of the front, `image:NAME=VALUE`, `text:NAME=VALUE`. */
+  vars?: readonly string[];
   /** Only says what would be done, after looking at the files. */
   dryRun?: boolean;
 }
@@ -40,6 +43,7 @@ export async function deployWorkers(
   { signal, onStep }: DeployWatch = {},
 ): Promise<Deployed> {
   const { name = 'shardsieve', dryRun = false } = choice;
+  const vars = parseVars(choice.vars ?? []);
   const towers = resolve(choice.towers);
   const folder = bundlesFolder();
   const bundles = await readBundles(folder);
@@ -47,7 +51,7 @@ export async function deployWorkers(
   const work = dryRun ? 'WORKERS' : await mkdtemp(join(tmpdir(), 'shardsieve-deploy-'));
   try {
     const plan = planDeploy({
-      ...{ bundles, manifest, name, towers, web: join(packageRoot(), 'web') },
+      ...{ bundles, manifest, name, towers, vars, web: join(packageRoot(), 'web') },
       configPath: (worker) => join(work, worker, 'wrangler.json'),
     });
     const deployed: Deployed = {

@@ -39,6 +39,15 @@ export function shardStore(bucket: Bucket, origins: readonly string[] = []): Sha
   };
 }
 
+/** `https://pool.example` of what a person writes, a slash at its end included. What is no origin stays as it is, and matches nothing. */
+export function parseOrigins(text: string): string[] {
+  return text.split(',').flatMap((part) => {
+    const origin = part.trim();
+    if (origin === '') return [];
+    return [URL.canParse(origin) && new URL(origin).pathname === '/' ? new URL(origin).origin : origin];
+  });
+}
+
 /** Throws `UsageError` for what is no URL of https at one of these origins. */
 export function checkOrigin(key: string, origins: readonly string[]): URL {
   const url = URL.canParse(key) ? new URL(key) : undefined;
@@ -64,13 +73,13 @@ async function findAtOrigin(key: string, origins: readonly string[]): Promise<Fo
   const name = `${origin}${pathname}`;
   const fail = (why: string): ShardError => new ShardError('unreadable', why, { url: name });
   /** Redirects are followed inside the list of origins, and nowhere else. */
-  const ask = async (method: 'GET' | 'HEAD', headers: Record<string, string>): Promise<Response> => {
+  const ask = async (headers: Record<string, string>): Promise<Response> => {
     let url = checkOrigin(key, origins);
     for (let hops = 0; hops <= REDIRECTS; hops++) {
       const late = new AbortController();
       const timer = setTimeout(() => late.abort(), PATIENCE_MS);
       const asked = { ...headers, 'accept-encoding': 'identity' };
-      const response = await fetch(url, { method, headers: asked, redirect: 'manual', signal: late.signal })
+      const response = await fetch(url, { headers: asked, redirect: 'manual', signal: late.signal })
         .catch((cause: unknown) => {
           throw fail(late.signal.aborted ? `no answer in ${PATIENCE_MS / 1000} s` : messageOf(cause));
         })
@@ -82,17 +91,18 @@ async function findAtOrigin(key: string, origins: readonly string[]): Promise<Fo
     }
     throw fail(`more than ${REDIRECTS} redirects`);
   };
-  const head = await ask('HEAD', {});
+  // Not HEAD: a URL that is signed for GET is for nothing else.
+  const head = await ask({ range: 'bytes=0-0' });
   await head.body?.cancel();
   if (head.status === 404 || head.status === 410) return undefined;
   const etag = head.headers.get('etag');
-  const size = Number(head.headers.get('content-length') ?? Number.NaN);
-  if (head.status !== 200) throw fail(`the answer was ${head.status}`);
+  const size = sizeOf(head);
+  if (![200, 206, 416].includes(head.status)) throw fail(`the answer was ${head.status}`);
   if (etag === null || etag.startsWith('W/') || !Number.isSafeInteger(size)) {
     throw fail('the origin says no length or no strong ETag, without which a shard cannot be read in pieces');
   }
   const read = async (from: number): Promise<ReadableStream<Uint8Array>> => {
-    const response = await ask('GET', from === 0 ? {} : { range: `bytes=${from}-` });
+    const response = await ask(from === 0 ? {} : { range: `bytes=${from}-` });
     const { status, headers, body } = response;
     // 200 is the whole of it, whatever was asked for.
     const isRight =
@@ -127,4 +137,10 @@ async function findAtOrigin(key: string, origins: readonly string[]): Promise<Fo
       },
     }),
   };
+}
+
+/** Bytes of the whole, of the answer to a range; NaN where it does not say. 416: an empty one has no first byte. */
+function sizeOf({ status, headers }: Response): number {
+  const stated = status === 200 ? headers.get('content-length') : headers.get('content-range')?.split('/')[1];
+  return /^\d+$/.test(stated ?? '') ? Number(stated) : Number.NaN;
 }

@@ -4,7 +4,7 @@ import type { Service } from '../app/service.ts';
 import { bury, consume, type Delivered, type JobPlace, type JobQueue } from '../jobs/consumer.ts';
 import { JOB_LIMITS, type JobLimits } from '../jobs/engine.ts';
 import { servedEngine } from '../jobs/served.ts';
-import { shardStore } from '../jobs/stores.ts';
+import { parseOrigins, shardStore } from '../jobs/stores.ts';
 import type { Bucket } from './bucket.ts';
 
 /** Without all three bindings there are no jobs. */
@@ -26,7 +26,7 @@ export function jobPlace(
 ): JobPlace | undefined {
   const { SHARDS, METADATA, JOBS, SHARD_ORIGINS = '' } = env;
   if (SHARDS === undefined || METADATA === undefined || JOBS === undefined) return undefined;
-  const origins = SHARD_ORIGINS.split(',').flatMap((origin) => (origin.trim() === '' ? [] : [origin.trim()]));
+  const origins = parseOrigins(SHARD_ORIGINS);
   return {
     ...{ pool: SHARDS, shards: shardStore(SHARDS, origins), origins, bucket: METADATA, queue: JOBS },
     engine: servedEngine(service),

@@ -129,6 +129,34 @@ test('a model and its Workers are deployed: what is lacking is made, towers befo
   });
 });
 
+test('variables reach the Worker they are for, beside those that were set before', async () => {
+  const flags = ['--var', 'CORS_ORIGINS=https://a.example,https://b.example:8443', '--var', 'TOWERS=remote'];
+  const { code, stdout } = await deploy(...flags, '--var', 'text:WASM_MIB=58', '--var', 'OPEN=yes');
+  expect([code, stdout]).toEqual([0, expect.stringContaining('It is open')]);
+  const [image, text, front] = (await calls()).slice(-3).map(({ config }) => config);
+  const MODEL = `models/demo_int8_accurate/${manifest.fingerprint}`;
+  expect(image).toMatchObject({ vars: { MODEL }, keep_vars: true });
+  expect(image?.['vars']).not.toHaveProperty('WASM_MIB');
+  expect(text?.['vars']).toEqual({ MODEL, WASM_MIB: '58' });
+  expect(front?.['vars']).toEqual({
+    ...{ MODEL, TOWERS: 'remote', OPEN: 'yes' },
+    CORS_ORIGINS: 'https://a.example,https://b.example:8443',
+  });
+});
+
+test.each([
+  ['lower=1', 'no variable'],
+  ['back:OPEN=yes', 'no variable'],
+  ['MODEL=other', 'set by deploying'],
+  ['image:TOWER_KEY=hush', 'secret put TOWER_KEY'],
+  ['image:WASM_MIB=many', 'no whole number'],
+  ['image:WASM_MIB=10', 'its Worker has 10'],
+])('--var %s is refused', async (one, said) => {
+  const { code, stderr } = await deploy('--dry-run', '--var', one);
+  expect([code, stderr]).toEqual([2, expect.stringContaining(said)]);
+  expect(stderr).not.toContain('hush');
+});
+
 test('a dry run prints every command and calls nobody', async () => {
   const { code, stdout } = await deploy('--dry-run');
   expect(code).toBe(0);

@@ -1,7 +1,7 @@
 import { HttpResponse, http } from 'msw';
 import { setupServer } from 'msw/node';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
-import { shardStore } from '../../functions/jobs/stores.ts';
+import { parseOrigins, shardStore } from '../../functions/jobs/stores.ts';
 import type { Bucket } from '../../functions/workers/bucket.ts';
 import { ShardError, UsageError } from '../../src/errors.ts';
 
@@ -23,17 +23,22 @@ beforeAll(() => server.listen());
 afterEach(() => server.resetHandlers());
 afterAll(() => server.close());
 
+const firstByte = (headers: Record<string, string>) =>
+  new HttpResponse(bytes.slice(0, 1), {
+    status: 206,
+    headers: { 'content-range': 'bytes 0-0/5000', ...headers },
+  });
+
 /** An origin that answers as it should, unless told otherwise. */
 function origin(
   more: { headers?: Record<string, string>; get?: (request: Request) => Response | undefined } = {},
 ) {
   const headers = { etag: '"one"', ...more.headers };
   server.use(
-    http.head(
-      `${ORIGIN}/v1/00000.tar`,
-      () => new HttpResponse(null, { headers: { 'content-length': '5000', ...headers } }),
-    ),
+    // As for a URL that is signed for GET.
+    http.head(`${ORIGIN}/v1/00000.tar`, () => new HttpResponse(null, { status: 403 })),
     http.get(`${ORIGIN}/v1/00000.tar`, ({ request }) => {
+      if (request.headers.get('range') === 'bytes=0-0') return firstByte(headers);
       const other = more.get?.(request);
       if (other !== undefined) return other;
       const from = Number(/^bytes=(\d+)-$/.exec(request.headers.get('range') ?? '')?.[1] ?? 0);
@@ -69,13 +74,13 @@ describe('shards at an origin', () => {
   test('redirects are followed inside the list and refused outside of it', async () => {
     let target = 'https://cdn.example/00000.tar';
     const redirect = () => new HttpResponse(null, { status: 302, headers: { location: target } });
-    server.use(http.head(`${ORIGIN}/v1/00000.tar`, redirect), http.get(`${ORIGIN}/v1/00000.tar`, redirect));
+    server.use(http.get(`${ORIGIN}/v1/00000.tar`, redirect));
     server.use(
-      http.head(
-        'https://cdn.example/00000.tar',
-        () => new HttpResponse(null, { headers: { etag: '"c"', 'content-length': '5000' } }),
+      http.get('https://cdn.example/00000.tar', ({ request }) =>
+        request.headers.get('range') === null
+          ? new HttpResponse(bytes, { headers: { etag: '"c"' } })
+          : firstByte({ etag: '"c"' }),
       ),
-      http.get('https://cdn.example/00000.tar', () => new HttpResponse(bytes, { headers: { etag: '"c"' } })),
     );
     expect(await readFrom(0)).toEqual(bytes);
     for (target of [
@@ -102,8 +107,28 @@ describe('shards at an origin', () => {
   });
 
   test('one that is not there is undefined', async () => {
-    server.use(http.head(`${ORIGIN}/v1/00000.tar`, () => new HttpResponse(null, { status: 404 })));
+    server.use(http.get(`${ORIGIN}/v1/00000.tar`, () => new HttpResponse(null, { status: 404 })));
     expect(await store.find(URL_)).toBeUndefined();
+  });
+
+  test('one whose origin knows no ranges has the length of the whole; one without a length is refused', async () => {
+    let headers: Record<string, string> = { etag: '"one"', 'content-length': '5000' };
+    let status = 200;
+    server.use(http.get(`${ORIGIN}/v1/00000.tar`, () => new HttpResponse(bytes, { status, headers })));
+    expect(await store.find(URL_)).toMatchObject({ size: 5000, etag: '"one"' });
+    status = 206;
+    headers = { etag: '"one"', 'content-length': '1', 'content-range': 'bytes 0-0/*' };
+    await expect(store.find(URL_)).rejects.toThrow(/no length/);
+    status = 403;
+    await expect(store.find(URL_)).rejects.toThrow(/was 403/);
+  });
+
+  test('origins are read as they are written', () => {
+    expect(parseOrigins(' https://pool.example/, HTTPS://CDN.example:443 ,,https://a.example/b')).toEqual([
+      'https://pool.example',
+      'https://cdn.example',
+      'https://a.example/b',
+    ]);
   });
 
   test.each<[string, Parameters<typeof origin>[0], RegExp]>([
