@@ -7,7 +7,10 @@ export interface Limits {
   imageBytes: number;
   /** Pixels of one picture, seen in its header before it is decoded. */
   imagePixels: number;
-  /** Pixels decoded at any time, over all requests: RGB takes 3 bytes of each. A larger picture waits and runs alone. */
+  /**
+   * Pixels decoded at any time: over all requests with pictures in them, and again in each shard of `/v1/shards`. RGB takes
+   * 3 bytes of each. A larger picture waits and runs alone.
+   */
   decodedPixels: number;
   /** UTF-16 units of one caption, label or template. */
   captionChars: number;
