@@ -85,6 +85,18 @@ test('score, embed and classify answer the same in workerd and on Node', async (
   }
 });
 
+test('a form is read the same, whatever its type says beside its boundary', async () => {
+  const boundary = `---------------------------${'7'.repeat(30)}`;
+  const request = JSON.stringify({ items: [{ image: images[0], captions: [captions[0]] }] });
+  const body = `--${boundary}\r\ncontent-disposition: form-data; name="request"\r\n\r\n${request}\r\n--${boundary}--\r\n`;
+  for (const type of [`boundary=${boundary}`, `charset=utf-8; boundary="${boundary}"`]) {
+    const headers = { 'content-type': `multipart/form-data; ${type}` };
+    const [edge, here] = await both<ScoreAnswer>('/v1/score', { method: 'POST', body, headers });
+    expect(edge[0]).toBe(200);
+    expect(edge).toEqual(here);
+  }
+});
+
 test('problems and the document are the same too', async () => {
   const asked: [string, Parameters<Ask>[1]][] = [
     ['/v1/score', { method: 'POST', body: '{', headers: { 'content-type': 'application/json' } }],
