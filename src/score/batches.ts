@@ -67,7 +67,15 @@ export async function* scoreBatches(
   const read = new Budget(options.memory?.readBytes ?? READ_BYTES);
   const decoded = new Budget(options.memory?.decodedPixels ?? DECODED_PIXELS);
   const decoders = new Budget(options.decoder.lanes ?? 1);
-  const reader = new SampleReader(source, options, read);
+  // Where a batch fails, nobody waits for bytes that a stalled source may never send.
+  const stop = new AbortController();
+  const signal = options.signal === undefined ? stop.signal : AbortSignal.any([options.signal, stop.signal]);
+  const orStop = <T>(work: Promise<T>): Promise<T> =>
+    work.catch((error: unknown) => {
+      stop.abort();
+      throw error;
+    });
+  const reader = new SampleReader(source, { ...options, signal }, read);
   const samples = watchedItems(reader.samples(), watch, 'read', { shard });
   const earlier = earlierOf(options);
   // As many batches as the towers run at once, and one more that is there when they are done with one.
@@ -85,12 +93,12 @@ export async function* scoreBatches(
   const embedded = mapAhead(gathered, ahead, (items) => {
     waiting -= items.length;
     watch.queued('samples', -items.length);
-    return embedBatch(items, options, earlier);
+    return orStop(embedBatch(items, options, earlier));
   });
   // Captions of one window are embedded while the pictures of the next are.
   const windows = gatherWindows(embedded, reader, size, { ...options, earlier });
   try {
-    yield* mapAhead(windows, 2, (window) => window.close());
+    yield* mapAhead(windows, 2, (window) => orStop(window.close()));
   } finally {
     watch.queued('samples', -waiting);
   }

@@ -3,6 +3,8 @@ import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { createDecoder } from '../../cli/decode/decoder.ts';
 import { wantModels } from '../../cli/jobs/models.ts';
+import { CancelledError, ModelError } from '../../src/errors.ts';
+import type { ByteSource } from '../../src/io/bytes.ts';
 import { memorySource } from '../../src/io/memory.ts';
 import { type ScoredBatch, scoreBatches } from '../../src/score/batches.ts';
 import { type ScoreShardOptions, scoreShard } from '../../src/score/shard.ts';
@@ -77,4 +79,27 @@ test('a shard that ends early says so on the last batch, and loses no sample', a
   expect(readToEnd).toBe(true);
   const skipped = batches.flatMap((batch) => batch.skipped);
   expect(skipped.map(({ reason }) => reason)).toContain('truncated');
+});
+
+test('a failing tower is told at once, though the source has stalled', async () => {
+  const stalled: ByteSource = {
+    ...memorySource('demo-00000.tar', shard),
+    async *stream({ signal } = {}) {
+      yield shard.subarray(0, shard.length >> 1);
+      await new Promise((_, reject) => signal?.addEventListener('abort', () => reject(new CancelledError())));
+    },
+  };
+  const model = await wanted.load();
+  const embedPictures = () => Promise.reject(new ModelError('the tower fell'));
+  const options: ScoreShardOptions = {
+    shard: 'demo-00000',
+    models: [{ ...model, clip: { ...model.clip, embedPictures } }],
+    decoder: createDecoder(),
+    fit: 'open_clip',
+    pair: { caption: 'txt', uid: 'json', carry: [] },
+    embeddings: false,
+  };
+  const run = scoreBatches(stalled, options).next();
+  await expect(run).rejects.toThrow('the tower fell');
+  await model.clip.release();
 });
