@@ -80,13 +80,18 @@ async function open(
   if (device.kind !== 'cpu') return embedderOf(await openClip(files, options), preprocess, batch);
   const threads = options.threads ?? availableParallelism();
   const copies = threads >= COPIES && (await weigh(files)) <= MAX_COPIED ? COPIES : 1;
-  const spec: EmbedderSpec = { files, preprocess, threads: Math.floor(threads / copies), batch };
-  const started = await Promise.allSettled(Array.from({ length: copies }, () => startThread(spec)));
+  const specOf = (threads: number): EmbedderSpec => ({ files, preprocess, threads, batch });
+  const started = await Promise.allSettled(shared(threads, copies).map((part) => startThread(specOf(part))));
   const failed = started.find((result) => result.status === 'rejected');
   const made = started.flatMap((result) => (result.status === 'fulfilled' ? result.value : []));
   if (failed === undefined) return pooled(made);
   await Promise.all(made.map((copy) => copy.release()));
   throw failed.reason;
+}
+
+/** Threads of each copy, the first ones having one more where they do not divide. */
+export function shared(threads: number, copies: number): number[] {
+  return Array.from({ length: copies }, (_, i) => Math.floor((threads + copies - 1 - i) / copies));
 }
 
 async function weigh({ weights, quantised }: CheckpointFiles): Promise<number> {

@@ -1,4 +1,5 @@
 import { expect, test } from 'vitest';
+import { shared } from '../../cli/onnx/embedder.ts';
 import { backingOff, measureBatch } from '../../src/clip/batch.ts';
 import type { Embedder } from '../../src/clip/embedder.ts';
 import { pooled } from '../../src/clip/pool.ts';
@@ -114,4 +115,13 @@ test('copies of a model share the pieces of a call, whose rows come in its order
   expect(Math.min(...calls.map((own) => own.length))).toBeGreaterThan(0);
   const ids = Array.from({ length: 40 }, (_, i) => new Int32Array(1 + ((i * 7) % 30)).fill(i));
   expect([...(await clip.embedTexts(ids))]).toEqual(expected(40));
+});
+
+test('copies leave no thread idle', () => {
+  expect([1, 2, 3, 8].map((threads) => shared(threads, Math.min(2, threads)))).toEqual([
+    [1],
+    [1, 1],
+    [2, 1],
+    [4, 4],
+  ]);
 });
