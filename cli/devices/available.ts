@@ -38,8 +38,8 @@ export async function requireDevice(device: Device, machine: Machine = HERE): Pr
       }
       await requireCuda(device.kind);
       // Float32 products would be of 11 bits otherwise (TF32), and fp32 no longer open_clip's numbers. Read by cuBLAS when
-      // it is loaded; onnxruntime-node hands no option of the provider on.
-      process.env['NVIDIA_TF32_OVERRIDE'] ??= '0';
+      // it is loaded; onnxruntime-node hands no option of the provider on. Whatever was set: the fingerprint says fp32.
+      process.env['NVIDIA_TF32_OVERRIDE'] = '0';
   }
 }
 

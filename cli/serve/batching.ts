@@ -15,8 +15,8 @@ export interface BatchingEmbedder extends Embedder {
 }
 
 /**
- * The same embedder for many callers at once: their pictures run in batches together, and so do their captions. A sample's
- * bits do not depend on its mates (`ClipModel`), so nobody sees a difference but the time. Throws `BusyError` besides what
+ * The same embedder for many callers at once: their pictures run in batches together, and so do their captions. On a CPU
+ * a sample's bits do not depend on its mates (`ClipModel`), so nobody sees a difference but the time. Throws `BusyError` besides what
  * the embedder throws.
  */
 export function batching(inner: Embedder, { waitMs, backlog }: BatchingOptions): BatchingEmbedder {
@@ -25,7 +25,7 @@ export function batching(inner: Embedder, { waitMs, backlog }: BatchingOptions):
     Array.from({ length: matrix.length / dim }, (_, i) => matrix.subarray(i * dim, (i + 1) * dim));
   const pictures = new BatchQueue<Uint8Array, Float32Array>(
     async (batch) => rowsOf(await inner.embedPictures(batch)),
-    { batch: IMAGE_BATCH * lanes, waitMs, backlog },
+    { batch: (inner.batch ?? IMAGE_BATCH) * lanes, waitMs, backlog },
   );
   const captions = new BatchQueue<Int32Array, Float32Array>(
     async (batch) => rowsOf(await inner.embedTexts(batch)),

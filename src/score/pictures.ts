@@ -31,7 +31,9 @@ export async function* embedPictures(
   const read = new Budget(READ_BYTES);
   const decoded = new Budget(DECODED_PIXELS);
   const reader = new SampleReader(source, options, read);
-  const prepared = mapAhead(reader.samples(), 2 * IMAGE_BATCH, ({ raw }) =>
+  const size = model.clip.batch ?? IMAGE_BATCH;
+  const ahead = 1 + (model.clip.lanes ?? 1);
+  const prepared = mapAhead(reader.samples(), ahead * size, ({ raw }) =>
     toPixels(raw, options, decoded).finally(() => read.give(sizeOf(raw))),
   );
   const usable = async function* () {
@@ -41,8 +43,7 @@ export async function* embedPictures(
       else yield item;
     }
   };
-  const ahead = 1 + (model.clip.lanes ?? 1);
-  yield* mapAhead(inBatches(usable(), IMAGE_BATCH), ahead, async (batch) => {
+  yield* mapAhead(inBatches(usable(), size), ahead, async (batch) => {
     const data = await model.clip.embedPictures(batch, signal);
     return { rows: batch.length, dim: model.clip.dim, data };
   });
