@@ -9,7 +9,7 @@ export interface QueueOptions {
   batch: number;
   /** Milliseconds that an idle queue waits for company before it runs. */
   waitMs: number;
-  /** Inputs that may wait; a call beyond is refused with `BusyError`. */
+  /** Inputs that may wait; a call beyond is refused with `BusyError`. Large calls: see `run`. */
   backlog: number;
 }
 
@@ -50,13 +50,15 @@ export class BatchQueue<In, Out> {
 
   /**
    * The answers in the order of the inputs. Throws `BusyError` at once where the backlog is full, `CancelledError` when
-   * the signal fires (what waits is dropped, what runs is not stopped), and what `work` throws. A call larger than the
-   * whole backlog is taken when nothing else waits.
+   * the signal fires (what waits is dropped, what runs is not stopped), and what `work` throws. A call needs room for its
+   * inputs, though for no more than half the backlog: a larger one would otherwise be refused whenever anybody waits.
+   * So half a backlog and the largest call that callers make is what may wait at most.
    */
   async run(inputs: readonly In[], signal?: AbortSignal): Promise<Out[]> {
     if (inputs.length === 0) return [];
     if (signal?.aborted) throw new CancelledError();
-    if (this.#waiting > 0 && this.#waiting + inputs.length > this.#options.backlog) {
+    const { backlog } = this.#options;
+    if (this.#waiting + Math.min(inputs.length, backlog / 2) > backlog) {
       const seconds = Math.max(1, Math.ceil((this.#waiting * this.#pace) / 1000));
       throw new BusyError(`${this.#waiting} inputs wait already`, seconds);
     }

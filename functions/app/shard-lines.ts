@@ -14,6 +14,7 @@ import type { ByteSource } from '../../src/io/bytes.ts';
 import { type ScoredBatch, type ShardEnd, scoreBatches } from '../../src/score/batches.ts';
 import type { PairOptions } from '../../src/webdataset/pair.ts';
 import { countDone } from './metrics.ts';
+import { patient } from './patient.ts';
 import { Problem, problemOf, typeOf } from './problems.ts';
 import type { ServedModel, Service } from './service.ts';
 import type { EndLine, SampleLine, SkippedLine } from './shard-schemas.ts';
@@ -42,7 +43,9 @@ export async function* shardLines(
   service: Service,
   request: ShardRequest,
 ): AsyncGenerator<ShardLine, void, undefined> {
-  const { models, annotators, source, signal } = request;
+  const { annotators, source, signal } = request;
+  // A shard's sender waits as long as it must: what is full now is asked again.
+  const models = request.models.map((model) => ({ ...model, clip: patient(model.clip) }));
   const { limits, gunzip, fit = 'open_clip', hasher = portableHasher } = service;
   const hash = hasher();
   const pictured = annotators.filter(needsPictures);

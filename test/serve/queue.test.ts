@@ -63,6 +63,22 @@ describe('a queue of batches', () => {
     expect(await later).toEqual([40, 50, 60, 70]);
   });
 
+  it('takes a call larger than the backlog while others wait, once half of it is free', async () => {
+    const { work, batches, letGo } = held();
+    const queue = new BatchQueue(work, { batch: 4, waitMs: 0, backlog: 4 });
+    const first = queue.run([1, 2]);
+    const large = queue.run([3, 4, 5, 6, 7, 8]);
+    await expect(queue.run([9, 10, 11, 12, 13, 14])).rejects.toBeInstanceOf(BusyError);
+    await expect(queue.run([9])).rejects.toBeInstanceOf(BusyError);
+    await letGo();
+    await letGo();
+    expect(await Promise.all([first, large])).toEqual([
+      [10, 20],
+      [30, 40, 50, 60, 70, 80],
+    ]);
+    expect(batches.flat()).toEqual([1, 2, 3, 4, 5, 6, 7, 8]);
+  });
+
   it('drops the waiting call of a caller that went away, and nobody else’s', async () => {
     const { work, batches, letGo } = held();
     const queue = new BatchQueue(work, { batch: 2, waitMs: 0, backlog: 100 });

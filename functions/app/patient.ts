@@ -1,0 +1,46 @@
+/** Models for work that can wait: where the batches are full, it asks again instead of failing. */
+import type { Embedder } from '../../src/clip/embedder.ts';
+import { BusyError, CancelledError } from '../../src/errors.ts';
+
+/** Milliseconds that one call waits for room in all: longer than requests fill the batches unless it is for good. */
+const PATIENCE_MS = 120_000;
+
+/**
+ * The same embedder, but that a `BusyError` is waited out: `retryAfter` seconds, then the call is made again, until
+ * `patienceMs` have gone and the error is thrown. Throws `CancelledError` as soon as a call's signal fires.
+ */
+export function patient(clip: Embedder, patienceMs = PATIENCE_MS): Embedder {
+  const insisting = async <T>(call: () => Promise<T>, signal: AbortSignal | undefined): Promise<T> => {
+    const end = performance.now() + patienceMs;
+    for (;;) {
+      try {
+        return await call();
+      } catch (error) {
+        const left = end - performance.now();
+        if (!(error instanceof BusyError) || left <= 0) throw error;
+        await pause(Math.min(1000 * error.retryAfter, left), signal);
+      }
+    }
+  };
+  return {
+    ...clip,
+    embedPictures: (pictures, signal) => insisting(() => clip.embedPictures(pictures, signal), signal),
+    embedTexts: (ids, signal) => insisting(() => clip.embedTexts(ids, signal), signal),
+    release: () => clip.release(),
+  };
+}
+
+function pause(ms: number, signal: AbortSignal | undefined): Promise<void> {
+  return new Promise((resolve, reject) => {
+    if (signal?.aborted) return reject(new CancelledError());
+    const stop = (): void => {
+      clearTimeout(timer);
+      reject(new CancelledError());
+    };
+    const timer = setTimeout(() => {
+      signal?.removeEventListener('abort', stop);
+      resolve();
+    }, ms);
+    signal?.addEventListener('abort', stop, { once: true });
+  });
+}
