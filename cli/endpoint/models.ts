@@ -30,7 +30,7 @@ type Served = ModelsAnswer['models'][number];
 
 /**
  * Throws `UsageError` for options that are the server's, `ModelError` for a model that it lacks or that prepares pictures
- * in a way unknown here, and what the client throws.
+ * in a way unknown here, and where it has none ready, and what the client throws.
  */
 export async function modelsAt(
   endpoint: string,
@@ -51,6 +51,9 @@ export async function modelsAt(
   }
   const client = new ShardsieveClient({ endpoint, key: env[KEY_VARIABLE] });
   const { models, limits } = await client.models({ signal });
+  if (models.length === 0) {
+    throw new ModelError('the server has no model ready', { url: endpoint, hint: 'Try again in a moment' });
+  }
   const asked = choice.models ?? [models[0].name];
   return asked.map((spec, i) => {
     const served = models.find(({ name, slug }) => name === spec || slug === spec);

@@ -7,17 +7,17 @@ import { checked, readSent } from './body.ts';
 import type { Form, Parts } from './form.ts';
 import type { Limits } from './limits.ts';
 import type { Seen } from './pictures.ts';
-import { fieldProblem, Problem } from './problems.ts';
+import { fieldProblem, noModelYet, Problem } from './problems.ts';
 import type { AppContext } from './route.ts';
 import type { Encoding } from './schemas.ts';
 import type { ServedModel, Service } from './service.ts';
 
-/** The model of a name or a slug. Throws `Problem` 422. */
+/** The model of a name or a slug; without, the first. Throws `Problem`: 422, and 503 where there is none at all. */
 export function modelOf({ models }: Pick<Service, 'models'>, asked: string | undefined): ServedModel {
+  if (models.length === 0) throw noModelYet();
   const found =
     asked === undefined ? models[0] : models.find(({ name, slug }) => name === asked || slug === asked);
   if (found !== undefined) return found;
-  if (asked === undefined) throw new Problem('unavailable', 'no model is loaded yet', { retryAfter: 1 });
   const known = models.map(({ name }) => name).join(', ');
   throw fieldProblem('invalid', { pointer: '/model', detail: `is none of the models here: ${known}` });
 }

@@ -17,7 +17,7 @@ export interface JobShard {
 export interface Jobs {
   /**
    * Resolves when the job will be done whatever becomes of this process. Throws `UsageError` where the request makes no
-   * sense here, `MetadataError` where the folder holds something else.
+   * sense here, `MetadataError` where the folder holds something else, `Problem` 503 where no model is ready.
    */
   create(request: JobRequest): Promise<JobProgress>;
   /** `undefined` where there is no such job. */

@@ -26,7 +26,7 @@ export interface Limits {
   shardStreams: number;
   /** Bytes of a shard's samples read and not yet decoded, each shard. */
   shardBytes: number;
-  /** Milliseconds until a body has arrived; of a shard, until some more of it has. */
+  /** Milliseconds until a body has arrived; of a shard, until some more of it has, and until more of its lines are read. */
   bodyMs: number;
   /** Milliseconds from the arrived body to the answer. */
   requestMs: number;

@@ -82,6 +82,11 @@ export function fieldProblem(kind: ProblemKind, error: FieldError): Problem {
   });
 }
 
+/** Where a server has no model, whichever was asked for: one may come. */
+export function noModelYet(): Problem {
+  return new Problem('unavailable', 'no model is loaded yet', { retryAfter: 1 });
+}
+
 /** Whatever was thrown, as a problem. What is a fault of ours keeps its message for the log, as `cause`. */
 export function problemOf(error: unknown): Problem {
   if (error instanceof Problem) return error;

@@ -4,7 +4,7 @@ import { UsageError } from '../../src/errors.ts';
 import type { ByteSource } from '../../src/io/bytes.ts';
 import { streamBytes } from '../../src/io/web.ts';
 import { shardBaseName } from '../../src/webdataset/names.ts';
-import { Problem } from './problems.ts';
+import { noModelYet, Problem } from './problems.ts';
 import type { AppContext, Route } from './route.ts';
 import { safetyAnnotators } from './safety-columns.ts';
 import type { ServedModel, Service } from './service.ts';
@@ -86,10 +86,15 @@ export function shardRoutes(service: Service): Route[] {
 async function answer(service: Service, context: AppContext, done: () => void): Promise<Response> {
   const stop = new AbortController();
   let lines: AsyncGenerator<ShardLine, void, undefined> | undefined;
-  const end = async (): Promise<void> => {
-    stop.abort();
-    await lines?.return().catch(() => undefined);
-    done();
+  let ended: Promise<void> | undefined;
+  // Leaving while a line is made ends it from two sides.
+  const end = (): Promise<void> => {
+    ended ??= (async () => {
+      stop.abort();
+      await lines?.return().catch(() => undefined);
+      done();
+    })();
+    return ended;
   };
   try {
     const { signal } = context.req.raw;
@@ -111,7 +116,7 @@ async function answer(service: Service, context: AppContext, done: () => void): 
     });
     // What is no shard is answered with its own status, so the first line is waited for.
     const first = await lines.next();
-    return context.body(toStream(lines, first, end), 200, {
+    return context.body(toStream(lines, first, { end, idleMs: service.limits.bodyMs }), 200, {
       'content-type': NDJSON,
       'cache-control': 'no-store',
     });
@@ -121,16 +126,21 @@ async function answer(service: Service, context: AppContext, done: () => void): 
   }
 }
 
-/** Lines are made when the client has room for them. */
+/**
+ * Lines are made when the client has room for them. Where it has had none for `idleMs`, the answer breaks off: nobody
+ * keeps a place by not reading. `end` may be called several times.
+ */
 function toStream(
   lines: AsyncGenerator<ShardLine, void, undefined>,
   first: IteratorResult<ShardLine, void>,
-  end: () => Promise<void>,
+  { end, idleMs }: { end: () => Promise<void>; idleMs: number },
 ): ReadableStream<Uint8Array<ArrayBuffer>> {
   const text = new TextEncoder();
   let next: IteratorResult<ShardLine, void> | undefined = first;
+  let timer: ReturnType<typeof setTimeout> | undefined;
   return new ReadableStream({
     async pull(controller) {
+      clearTimeout(timer);
       try {
         const step = next ?? (await lines.next());
         next = undefined;
@@ -139,13 +149,23 @@ function toStream(
           await end();
         } else {
           controller.enqueue(text.encode(`${JSON.stringify(step.value)}\n`));
+          timer = setTimeout(() => {
+            const slow = new Problem('client_closed', `nothing was read for ${idleMs / 1000} s`);
+            // What serves the stream prints the error, and where it was made is of no use to anybody.
+            delete slow.stack;
+            controller.error(slow);
+            void end();
+          }, idleMs);
         }
       } catch (error) {
         controller.error(error);
         await end();
       }
     },
-    cancel: end,
+    cancel() {
+      clearTimeout(timer);
+      return end();
+    },
   });
 }
 
@@ -182,6 +202,7 @@ function queryOf(context: AppContext): z.infer<typeof shardQuery> {
 }
 
 function modelsOf({ models }: Service, asked: string | undefined): ServedModel[] {
+  if (models.length === 0) throw noModelYet();
   if (asked === undefined) return models.slice(0, 1);
   return [...new Set(asked.split(','))].map((wanted) => {
     const found = models.find(({ name, slug }) => name === wanted || slug === wanted);

@@ -7,6 +7,7 @@ import { VERSION } from '../../src/version.ts';
 import { isShardName, shardBaseName } from '../../src/webdataset/names.ts';
 import type { JobRequest } from '../app/job-schemas.ts';
 import type { JobShard, Jobs } from '../app/jobs.ts';
+import { noModelYet } from '../app/problems.ts';
 import { listAll } from '../workers/bucket.ts';
 import { bucketFolder } from '../workers/storage.ts';
 import { type JobPlace, recordOf, shardsOf } from './consumer.ts';
@@ -18,6 +19,7 @@ export function createJobs(place: JobPlace): Jobs {
   const { bucket, queue, engine, limits } = place;
   return {
     async create(request) {
+      if (engine.models.length === 0) throw noModelYet();
       const model =
         request.model === undefined
           ? engine.models[0]

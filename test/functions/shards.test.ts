@@ -13,9 +13,7 @@ import type { ServedModel } from '../../functions/app/service.ts';
 import { shardLine } from '../../functions/app/shard-schemas.ts';
 import { memorySource } from '../../src/io/memory.ts';
 import { type ScoredShard, scoreShard } from '../../src/score/shard.ts';
-import { memberHeader } from '../../src/tar/writer.ts';
-import { pictureOf } from '../../src/webdataset/pair.ts';
-import { type RawSample, readSamples } from '../../src/webdataset/samples.ts';
+import { endlessTar } from './endless.ts';
 import { demoModel, fakeModel, type Running, startApp } from './serve.ts';
 
 const PATH = 'demo/shards/demo-00001.tar';
@@ -63,23 +61,6 @@ function endOf(lines: ReturnType<typeof linesOf>) {
   expect(end.scored).toBe(before.filter(({ kind }) => kind === 'scored').length);
   expect(end.seen).toBe(end.scored + Object.values(end.skipped).reduce((sum, n) => sum + n, 0));
   return end;
-}
-
-/** A tar without an end: one picture for ever, with captions so long that lines of them fill what lies between. */
-async function* endless(): AsyncGenerator<Uint8Array> {
-  const member = (name: string, bytes: Uint8Array) =>
-    Buffer.concat([
-      memberHeader(name, bytes.length),
-      bytes,
-      new Uint8Array((512 - (bytes.length % 512)) % 512),
-    ]);
-  const samples = readSamples(memorySource('demo', tar).stream(), { shard: 'demo' });
-  const { value } = await samples.next();
-  const picture = pictureOf(value as RawSample);
-  const caption = Buffer.from('long '.repeat(12_000));
-  for (let i = 0; ; i++) {
-    yield new Uint8Array(Buffer.concat([member(`${i}.jpg`, picture), member(`${i}.txt`, caption)]));
-  }
 }
 
 describe('a shard in a request', () => {
@@ -238,7 +219,7 @@ describe('a client that is slow or gone', () => {
     sent.setMaxListeners(0);
     sent.on('error', () => {});
     const upload = (async () => {
-      for await (const bytes of endless()) {
+      for await (const bytes of endlessTar(tar)) {
         if (sent.destroyed) return;
         written += bytes.length;
         if (!sent.write(bytes))
