@@ -117,7 +117,7 @@ describe('shardsieve centroids', () => {
       [['--k', '401'], 1, /400 rows cannot make 401 clusters/],
       [['--k', '3', '--slug', 'l14'], 1, /no finished scores of l14/],
       [['--k', '0'], 2, /above 0/],
-      [['--k', '3', '--device', 'nowhere'], 1, /onnxruntime cannot load/],
+      [['--k', '3', '--device', 'nowhere'], 2, /no device is called "nowhere"/],
       [[], 2, /--k/],
     ] as const) {
       const run = await cli(['centroids', metadata, ...args, '--out', out]);

@@ -100,7 +100,9 @@ export async function startJobsWorker(persist: string): Promise<JobsWorker> {
     async copyOut(prefix, to) {
       await mkdir(to, { recursive: true });
       for (const key of await list(`${prefix}/`)) {
-        await writeFile(join(to, key.slice(prefix.length + 1)), (await get(key))!);
+        // A finished job still takes its parts away.
+        const bytes = await get(key);
+        if (bytes !== undefined) await writeFile(join(to, key.slice(prefix.length + 1)), bytes);
       }
     },
     dispose: () => worker.dispose(),
