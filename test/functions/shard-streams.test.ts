@@ -8,6 +8,7 @@ import { DEFAULT_LIMITS } from '../../functions/app/limits.ts';
 import { createMetrics } from '../../functions/app/metrics.ts';
 import { patient } from '../../functions/app/patient.ts';
 import type { ServedModel } from '../../functions/app/service.ts';
+import { TowersReplaced } from '../../functions/towers/client.ts';
 import { BusyError, CancelledError } from '../../src/errors.ts';
 import { endlessTar } from './endless.ts';
 import { fakeModel, startApp } from './serve.ts';
@@ -113,4 +114,16 @@ test('waiting has an end, and stops on the signal', async () => {
   setTimeout(() => leaving.abort(), 10);
   await expect(waits).rejects.toBeInstanceOf(CancelledError);
   await expect(patient(clip).embedPictures([], leaving.signal)).rejects.toBeInstanceOf(CancelledError);
+});
+
+test('towers that are gone for good are not waited for', async () => {
+  let calls = 0;
+  const { clip } = fakeModel({
+    embedTexts: async () => {
+      calls++;
+      throw new TowersReplaced();
+    },
+  });
+  await expect(patient(clip).embedTexts([Int32Array.of(1)])).rejects.toBeInstanceOf(TowersReplaced);
+  expect(calls).toBe(1);
 });
