@@ -12,7 +12,7 @@ import { parseArgs } from 'node:util';
 import { getPlatformProxy } from 'wrangler';
 import { fs, path } from 'zx';
 import { exportModel } from '../cli/jobs/export-model.ts';
-import { MANIFEST_FILE } from '../src/clip/export/manifest.ts';
+import { exportedFiles, MANIFEST_FILE } from '../src/clip/export/manifest.ts';
 
 const { values } = parseArgs({
   options: {
@@ -65,7 +65,7 @@ async function upload(): Promise<void> {
     const before = await (await env.MODELS.get(at(MANIFEST_FILE)))?.text();
     const wanted = await fs.readFile(path.join(folder, MANIFEST_FILE), 'utf8');
     if (before === wanted) return;
-    for (const { name } of Object.values(manifest.files)) {
+    for (const { name } of exportedFiles(manifest)) {
       await env.MODELS.put(at(name), await fs.readFile(path.join(folder, name)));
     }
     await env.MODELS.put(at(MANIFEST_FILE), wanted);

@@ -11,7 +11,7 @@ import { getPlatformProxy, unstable_startWorker } from 'wrangler';
 import { fs, os, path } from 'zx';
 import { exportModel } from '../cli/jobs/export-model.ts';
 import { encodeTexts } from '../functions/towers/protocol.ts';
-import { MANIFEST_FILE } from '../src/clip/export/manifest.ts';
+import { exportedFiles, MANIFEST_FILE } from '../src/clip/export/manifest.ts';
 import { seededModel } from '../test/helpers/seeded.ts';
 
 const MIB = 2 ** 20;
@@ -154,7 +154,7 @@ async function upload(): Promise<void> {
     const at = (name: string) => `${env.MODEL}/${name}`;
     const wanted = await fs.readFile(path.join(towers, MANIFEST_FILE), 'utf8');
     if ((await (await env.MODELS.get(at(MANIFEST_FILE)))?.text()) === wanted) return;
-    for (const { name } of Object.values(manifest.files)) {
+    for (const { name } of exportedFiles(manifest)) {
       await env.MODELS.put(at(name), await fs.readFile(path.join(towers, name)));
     }
     await env.MODELS.put(at(MANIFEST_FILE), wanted);

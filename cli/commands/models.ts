@@ -1,5 +1,6 @@
 import { Command, Option } from 'commander';
 import { parseClipConfig } from '../../src/clip/config.ts';
+import { exportedFiles } from '../../src/clip/export/manifest.ts';
 import { DownloadError, ModelError } from '../../src/errors.ts';
 import { EXIT } from '../exit.ts';
 import { exportModel } from '../jobs/export-model.ts';
@@ -7,7 +8,7 @@ import { wantModels } from '../jobs/models.ts';
 import { selfTest } from '../jobs/self-test.ts';
 import { listModels } from '../models/list.ts';
 import { pullModel, resolveModel } from '../models/resolve.ts';
-import { SHARED } from '../options.ts';
+import { repeated, SHARED } from '../options.ts';
 import { bytes, duration } from '../ui/format.ts';
 import { openTerminal } from '../ui/terminal.ts';
 import type { CommonFlags, Context } from './context.ts';
@@ -151,23 +152,29 @@ function exportCommand({ signal, done }: Context): Command {
     )
     .option('--slug <slug>', 'name of the model in columns')
     .option('--calibrate <shard>', 'a shard whose first 64 pairs fix the scales; default: built-in pairs')
+    .addOption(
+      new Option(
+        '--head <head>',
+        'a head over embeddings to serve, with commas or repeated: concepts, concepts:FILE, head:FILE, or a published one',
+      ).argParser(repeated),
+    )
     .addOption(SHARED.quiet())
     .addOption(SHARED.json())
     .addHelpText(
       'after',
-      '\nExample:\n  shardsieve models export datacomp-b32-256 --target workers --out towers',
+      '\nExample:\n  shardsieve models export datacomp-b32-256 --target workers --head concepts --out towers',
     )
     .action(async (model: string, flags: CommonFlags & ExportFlags) => {
       const terminal = openTerminal({ quiet: flags.quiet ?? false });
       const { onDownload } = watchRun(terminal);
-      const { out, precision, slug, calibrate } = flags;
+      const { out, precision, slug, calibrate, head: heads } = flags;
       const { manifest, reused } = await exportModel(
-        { model, out, precision, slug, calibrate },
+        { model, out, precision, slug, calibrate, heads },
         { signal, onProgress: onDownload, onNote: (note) => terminal.err(`${note}\n`) },
       );
       if (flags.json) terminal.out(`${JSON.stringify({ ...manifest, reused })}\n`);
       else {
-        const sizes = Object.values(manifest.files).map((file) => `${file.name} ${bytes(file.bytes)}`);
+        const sizes = exportedFiles(manifest).map((file) => `${file.name} ${bytes(file.bytes)}`);
         terminal.out(`${manifest.name} in ${manifest.precision}: ${sizes.join(', ')} in ${out}`);
         terminal.out(reused ? ' (as they were)\n' : '\n');
       }
@@ -180,4 +187,5 @@ interface ExportFlags {
   precision: 'int8' | 'int8-accurate';
   slug?: string;
   calibrate?: string;
+  head?: string[];
 }

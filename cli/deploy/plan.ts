@@ -2,8 +2,9 @@
 
 import { TOWER_MIB } from '../../functions/workers/memory.ts';
 import type { ExportManifest } from '../../src/clip/export/manifest.ts';
-import { EXPORTED_PARTS, MANIFEST_FILE } from '../../src/clip/export/manifest.ts';
+import { exportedFiles, MANIFEST_FILE } from '../../src/clip/export/manifest.ts';
 import { UsageError } from '../../src/errors.ts';
+import { fingerprint } from '../../src/run/fingerprint.ts';
 import type { Bundles, WorkerConfig, WorkerName } from './bundles.ts';
 import { WORKERS } from './bundles.ts';
 import type { WorkerVars } from './vars.ts';
@@ -63,7 +64,7 @@ export function planDeploy(parts: PlanParts): DeployPlan {
       { hint: 'docs/edge.md says what to do if it does not fit' },
     );
   }
-  const prefix = `models/${manifest.slug}/${manifest.fingerprint}`;
+  const prefix = `models/${manifest.slug}/${manifest.fingerprint}${withHeads(manifest)}`;
   const renamed = (own: string) => (own.startsWith(OWN_NAME) ? name + own.slice(OWN_NAME.length) : own);
   const configs = {} as DeployPlan['configs'];
   for (const worker of WORKERS) configs[worker] = configOf(worker);
@@ -96,7 +97,7 @@ export function planDeploy(parts: PlanParts): DeployPlan {
       unless: ['queues', 'info', queue],
       command: ['queues', 'create', queue],
     })),
-    ...EXPORTED_PARTS.map((part) => put(manifest.files[part].name)),
+    ...exportedFiles(manifest).map(({ name }) => put(name)),
     // Last: who finds it finds all of it.
     put(MANIFEST_FILE),
     ...WORKERS.map((worker) => ({
@@ -138,4 +139,9 @@ export function planDeploy(parts: PlanParts): DeployPlan {
     const names = WORKERS.flatMap((worker) => pick(configs[worker]) ?? []);
     return [...new Set(names.filter((found) => found !== undefined))];
   }
+}
+
+/** Other heads are another export, though the towers' fingerprint stays. */
+function withHeads({ heads }: ExportManifest): string {
+  return heads.length === 0 ? '' : `-heads-${fingerprint(heads.map(({ sha256 }) => sha256))}`;
 }

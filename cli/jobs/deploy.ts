@@ -2,7 +2,12 @@
 import { copyFile, mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
-import { type ExportManifest, MANIFEST_FILE, parseManifest } from '../../src/clip/export/manifest.ts';
+import {
+  type ExportManifest,
+  exportedFiles,
+  MANIFEST_FILE,
+  parseManifest,
+} from '../../src/clip/export/manifest.ts';
 import { ModelError, UsageError } from '../../src/errors.ts';
 import { type Bundles, bundlesFolder, readBundles, WORKERS } from '../deploy/bundles.ts';
 import { type DeployPlan, planDeploy } from '../deploy/plan.ts';
@@ -83,7 +88,7 @@ async function checkedManifest(towers: string, signal: AbortSignal | undefined):
     });
   });
   const manifest = parseManifest(text, file);
-  for (const { name, sha256 } of Object.values(manifest.files)) {
+  for (const { name, sha256 } of exportedFiles(manifest)) {
     const path = join(towers, name);
     if ((await sha256File(path, signal)) !== sha256) {
       throw new ModelError('the file is not the one that was exported', {

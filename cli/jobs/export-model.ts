@@ -1,20 +1,25 @@
 /** `models export`: a checkpoint's towers as files that the Workers load. */
-import { rm, stat, writeFile } from 'node:fs/promises';
+import { mkdir, rm, stat, writeFile } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { exportedGraphs } from '../../src/clip/export/graphs.ts';
 import {
+  type ExportedFile,
   type ExportManifest,
   encodeManifest,
+  exportedFiles,
   MANIFEST_FILE,
   parseManifest,
 } from '../../src/clip/export/manifest.ts';
 import { TOWERS_VERSION } from '../../src/clip/model.ts';
 import { CancelledError, UsageError } from '../../src/errors.ts';
 import { fingerprint } from '../../src/run/fingerprint.ts';
+import { encodeHeads } from '../heads/export.ts';
+import { openHeads } from '../heads/open.ts';
 import { openFolder } from '../io/folder.ts';
 import type { ResolveOptions } from '../models/resolve.ts';
 import { modelFile, sha256File } from '../onnx/files.ts';
 import { writeOrtFormat } from '../onnx/ort-format.ts';
+import { parseHeads } from '../safety/specs.ts';
 import { type ModelChoice, wantModels } from './models.ts';
 
 export interface ExportChoice {
@@ -28,12 +33,14 @@ export interface ExportChoice {
   precision?: ModelChoice['precision'];
   slug?: string;
   calibrate?: string;
+  /** Heads over the image embeddings, as `--safety` names them. */
+  heads?: readonly string[];
   threads?: number;
 }
 
 /**
- * Writes `image.ort`, `text.ort`, `table.f16` and, last, `manifest.json`. Nothing is done where the folder holds this very export
- * already. Throws `UsageError`, `ModelError`, `OutputError`, and what `resolveModel` throws.
+ * Writes `image.ort`, `text.ort`, `table.f16`, `heads/<name>.safetensors` and, last, `manifest.json`. Nothing is done where
+ * the folder holds this very export already; where only its heads differ, its towers stay. Throws `UsageError`, `ModelError`, `OutputError`, and what `resolveModel` throws.
  */
 export async function exportModel(
   choice: ExportChoice,
@@ -45,6 +52,7 @@ export async function exportModel(
       hint: 'An isolate of 128 MB holds them in int8 or int8-accurate only',
     });
   }
+  const specs = parseHeads(choice.heads ?? []);
   const slugs = slug === undefined ? [] : [slug];
   const [wanted] = await wantModels({ models: [model], slugs, precision, calibrate, threads }, options);
   const { checkpoint } = wanted;
@@ -65,14 +73,21 @@ export async function exportModel(
     slug: wanted.slug,
     fingerprint: fingerprint({ kind: 'clip', ...made, precision, preprocess_fingerprint }),
   };
+  const opened = await openHeads([wanted], { models: [model], threads }, specs, options);
+  const heads = encodeHeads(opened.get(wanted.slug) ?? [], config.embedDim);
   const folder = openFolder(out);
   const before = await folder.read(MANIFEST_FILE);
+  let kept: ExportManifest | undefined;
   if (before !== undefined) {
     const found = await complete(out, new TextDecoder().decode(before));
     if (found?.fingerprint === identity.fingerprint && found.slug === identity.slug) {
-      return { manifest: found, reused: true };
+      const hashes = (files: readonly ExportedFile[]) => files.map(({ sha256 }) => sha256).join();
+      if (hashes(found.heads) === hashes(heads.map(({ file: one }) => one)))
+        return { manifest: found, reused: true };
+      kept = found;
     }
     await folder.remove(MANIFEST_FILE);
+    for (const { name: old } of found?.heads ?? []) await rm(join(out, old), { force: true });
   }
   const file = await modelFile(quantised.path);
   const graphs = await exportedGraphs({
@@ -90,11 +105,13 @@ export async function exportModel(
   // The folder exists once something was written to it.
   const sink = await folder.create(MANIFEST_FILE);
   try {
-    const files = {
+    const files = kept?.files ?? {
       image: await write('image.ort', tower(graphs.image)),
       text: await write('text.ort', tower(graphs.text)),
       table: await write('table.f16', (path) => writeFile(path, graphs.table)),
     };
+    if (heads.length > 0) await mkdir(join(out, 'heads'), { recursive: true });
+    for (const { file: one, content } of heads) await writeFile(join(out, one.name), content);
     const manifest = encodeManifest({
       ...identity,
       precision,
@@ -108,6 +125,7 @@ export async function exportModel(
       preprocess_fingerprint,
       made,
       files,
+      heads: heads.map(({ file: one }) => one),
     });
     await sink.write(new TextEncoder().encode(manifest));
     await sink.commit();
@@ -122,7 +140,7 @@ export async function exportModel(
 async function complete(out: string, text: string): Promise<ExportManifest | undefined> {
   try {
     const manifest = parseManifest(text, join(out, MANIFEST_FILE));
-    for (const { name, sha256 } of Object.values(manifest.files)) {
+    for (const { name, sha256 } of exportedFiles(manifest)) {
       if ((await sha256File(join(out, name))) !== sha256) return undefined;
     }
     return manifest;

@@ -17,6 +17,9 @@ export type SafetySpec =
   /** A text classifier: `hf-hub:org/name[@revision]` or `local-dir:PATH`. */
   | { kind: 'text'; model: string };
 
+/** Of those, heads over a model's image embeddings. */
+export type HeadSpec = Extract<SafetySpec, { kind: 'known' | 'head' | 'concepts' }>;
+
 const PLAIN = ['nsfwjs', 'hashes', 'words', 'concepts', ...KNOWN_HEADS.map(({ alias }) => alias)];
 const WITH_VALUE = ['concepts:FILE', 'head:FILE', 'words:FILE', 'text:MODEL'];
 
@@ -27,6 +30,20 @@ export const SAFETY_NAMES = [...PLAIN, ...WITH_VALUE].join(', ');
 export function parseSafety(texts: readonly string[]): SafetySpec[] {
   const all = texts.flatMap((text) => text.split(',')).map((text) => text.trim());
   return [...new Set(all)].map(parseOne);
+}
+
+/** `--head`: what `--safety` takes, heads only. Throws `UsageError`. */
+export function parseHeads(texts: readonly string[]): HeadSpec[] {
+  return parseSafety(texts).map((spec) => {
+    if (isHead(spec)) return spec;
+    throw new UsageError(`--head ${spec.kind}: that is no head over embeddings`, {
+      hint: 'There is concepts, concepts:FILE, head:FILE and the published heads: shardsieve heads list',
+    });
+  });
+}
+
+export function isHead(spec: SafetySpec): spec is HeadSpec {
+  return spec.kind === 'known' || spec.kind === 'head' || spec.kind === 'concepts';
 }
 
 function parseOne(text: string): SafetySpec {

@@ -1,18 +1,14 @@
 /** The models a server answers with: loaded, run in batches over all requests, each with the heads that fit it. */
 import type { ServedModel } from '../../functions/app/service.ts';
 import { pooled } from '../../src/clip/pool.ts';
-import { ModelError, UsageError } from '../../src/errors.ts';
+import { UsageError } from '../../src/errors.ts';
 import type { WantedModel } from '../../src/run/score-job.ts';
-import type { Head } from '../../src/safety/heads/head.ts';
-import { checkSpace } from '../../src/safety/heads/space.ts';
 import type { ScoreModel } from '../../src/score/shard.ts';
-import { conceptsPath, headOfConcepts } from '../heads/concepts.ts';
+import { openHeads } from '../heads/open.ts';
 import { nodeHead } from '../heads/run.ts';
-import { openHead } from '../heads/store.ts';
 import { type ModelChoice, wantModels } from '../jobs/models.ts';
 import type { ResolveOptions } from '../models/resolve.ts';
-import { embeddingModel } from '../safety/heads.ts';
-import type { SafetySpec } from '../safety/specs.ts';
+import { type HeadSpec, isHead, type SafetySpec } from '../safety/specs.ts';
 import { type BatchingEmbedder, type BatchingOptions, batching } from './batching.ts';
 
 export type NodeModel = ServedModel & { clip: BatchingEmbedder };
@@ -26,7 +22,7 @@ export async function openModels(
   const wanted = await wantModels(choice, options);
   const models: NodeModel[] = [];
   try {
-    const heads = await openHeads(wanted, choice, safety, options);
+    const heads = await openHeads(wanted, choice, headsAmong(safety), options);
     for (const one of wanted) {
       const [loaded, ...others] = await loadAll(one);
       const clip = pooled([loaded, ...others].map((copy) => copy.clip));
@@ -64,52 +60,12 @@ export async function closeModels(models: readonly NodeModel[]): Promise<void> {
   );
 }
 
-/** Heads by the slug of the model whose embeddings they are for. Throws `UsageError`, `ModelError`. */
-async function openHeads(
-  wanted: readonly WantedModel[],
-  choice: ModelChoice,
-  safety: readonly SafetySpec[],
-  options: ResolveOptions,
-): Promise<Map<string, Head[]>> {
-  const found = new Map<string, Head[]>(wanted.map(({ slug }) => [slug, []]));
-  for (const spec of safety) {
-    if (spec.kind === 'nsfwjs') continue;
-    if (spec.kind === 'known' || spec.kind === 'head') {
-      const { head } = await openHead(spec.kind === 'known' ? spec.alias : spec.file);
-      found.get(modelFor(head, wanted, options).slug)?.push(head);
-    } else if (spec.kind === 'concepts') {
-      const [only, ...more] = wanted;
-      if (more.length > 0) {
-        throw new UsageError('concepts are looked for by one model, and several are served', {
-          hint: 'Make a head of the file: shardsieve heads import FILE --model MODEL --out HEAD, then --safety head:HEAD',
-        });
-      }
-      // Prompts are embedded in fp32 whatever is served, as `score --safety` does it.
-      const [exact] =
-        only.entry['precision'] === 'fp32'
-          ? [only]
-          : await wantModels({ models: choice.models, threads: choice.threads }, options);
-      found.get(only.slug)?.push(await headOfConcepts(conceptsPath(spec.file), exact));
-    } else {
-      throw new UsageError(`serve has no --safety ${spec.kind}`, {
-        hint: 'It judges pictures: nsfwjs, concepts, concepts:FILE, head:FILE and the published heads',
-      });
-    }
+function headsAmong(safety: readonly SafetySpec[]): HeadSpec[] {
+  const other = safety.find((spec) => spec.kind !== 'nsfwjs' && !isHead(spec));
+  if (other !== undefined) {
+    throw new UsageError(`serve has no --safety ${other.kind}`, {
+      hint: 'It judges pictures: nsfwjs, concepts, concepts:FILE, head:FILE and the published heads',
+    });
   }
-  return found;
-}
-
-function modelFor(head: Head, wanted: readonly WantedModel[], { onNote }: ResolveOptions): WantedModel {
-  let refusal: unknown;
-  for (const candidate of wanted) {
-    try {
-      const space = { ...embeddingModel(candidate.entry), dim: head.info.space.dim };
-      for (const note of checkSpace(head, space)) onNote?.(note);
-      return candidate;
-    } catch (error) {
-      if (!(error instanceof ModelError)) throw error;
-      refusal = error;
-    }
-  }
-  throw refusal;
+  return safety.filter(isHead);
 }

@@ -6,6 +6,7 @@ import type { ServedModel } from '../app/service.ts';
 import { remoteEmbedder, type TowerPlace } from '../towers/client.ts';
 import type { Fetcher, R2Reader } from './bindings.ts';
 import { loadTowers } from './embedder.ts';
+import { headsBeside, readHeads } from './heads.ts';
 import { once } from './once.ts';
 import { opener, readManifest } from './r2.ts';
 import type { EdgeRuntime } from './runtime.ts';
@@ -18,7 +19,7 @@ export interface ModelEnv {
    */
   TOWERS?: string;
   MODELS?: R2Reader;
-  /** Where in the bucket the exported towers lie. */
+  /** Where in the bucket the exported towers lie, and their heads wherever the towers run. */
   MODEL?: string;
   IMAGE_TOWER?: Fetcher;
   TEXT_TOWER?: Fetcher;
@@ -61,15 +62,17 @@ export async function openModel(
       embedTexts: async (ids, signal) => (await load()).embedTexts(ids, signal),
       release: async () => {},
     };
+    const heads = await readHeads(MODELS, MODEL, manifest);
     return {
-      ...{ name, slug, fingerprint, preprocess, clip, heads: [], tokenizer: tokenizer(context_length) },
+      ...{ name, slug, fingerprint, preprocess, clip, heads, tokenizer: tokenizer(context_length) },
       warm: async () => void (await load()),
     };
   }
   const clip = await remoteEmbedder(placesOf(env), { attempts: ATTEMPTS, onReplaced: parts.onReplaced });
   const { name, slug, fingerprint, preprocess, context_length } = clip.info;
+  const heads = await headsBeside(env, fingerprint, { elsewhere: env.TOWERS === 'remote' });
   return {
-    ...{ name, slug, fingerprint, preprocess, clip, heads: [], tokenizer: tokenizer(context_length) },
+    ...{ name, slug, fingerprint, preprocess, clip, heads, tokenizer: tokenizer(context_length) },
     warm: () => clip.check(),
   };
 }

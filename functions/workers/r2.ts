@@ -17,6 +17,13 @@ export async function readManifest(bucket: R2Reader, prefix: string): Promise<Ex
   return parseManifest(await (await get(bucket, key)).text(), key);
 }
 
+/** `undefined` where there is none. */
+export async function findManifest(bucket: R2Reader, prefix: string): Promise<ExportManifest | undefined> {
+  const key = `${prefix}/${MANIFEST_FILE}`;
+  const object = await bucket.get(key);
+  return object === null ? undefined : parseManifest(await object.text(), key);
+}
+
 /** Throws `ModelError` where the object is missing, or is not as long as the manifest says. */
 export function opener(bucket: R2Reader, prefix: string): (file: ExportedFile) => Promise<Pour> {
   return async ({ name, bytes }) => {

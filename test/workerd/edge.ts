@@ -1,7 +1,7 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { createTestHarness, type TestHarness, type TestHarnessOptions } from 'wrangler';
-import { MANIFEST_FILE } from '../../src/clip/export/manifest.ts';
+import { exportedFiles, MANIFEST_FILE, parseManifest } from '../../src/clip/export/manifest.ts';
 
 /** Workers by their config files, from the repository's root, in the real workerd on a free port of 127.0.0.1. */
 export async function startEdge(
@@ -17,7 +17,8 @@ export async function startEdge(
 /** What `wrangler r2 object put` does: an exported folder into the bucket that a Worker is bound to. */
 export async function uploadTowers(server: TestHarness, worker: string, folder: string): Promise<void> {
   const { MODELS } = await server.getWorker<{ MODELS: Bucket }>(worker).getEnv();
-  for (const name of [MANIFEST_FILE, 'image.ort', 'text.ort', 'table.f16']) {
+  const manifest = parseManifest(await readFile(join(folder, MANIFEST_FILE), 'utf8'), folder);
+  for (const name of [MANIFEST_FILE, ...exportedFiles(manifest).map((file) => file.name)]) {
     await MODELS.put(`model/${name}`, await readFile(join(folder, name)));
   }
 }

@@ -6,7 +6,7 @@ import { openFolder } from '../../cli/io/folder.ts';
 import { exportModel } from '../../cli/jobs/export-model.ts';
 import type { JobProgress } from '../../functions/app/job-schemas.ts';
 import { newKey } from '../../functions/app/keys.ts';
-import type { ScoreAnswer } from '../../functions/app/schemas.ts';
+import type { ModelsAnswer, SafetyAnswer, SafetyAnswers, ScoreAnswer } from '../../functions/app/schemas.ts';
 import { type Bucket, bodyOf } from '../../functions/workers/bucket.ts';
 import { memoryFolder, memorySource } from '../../src/io/memory.ts';
 import { readColumns } from '../../src/metadata/parquet-read.ts';
@@ -26,12 +26,19 @@ const pairs: Pair[] = [];
 /** What the command line makes of the shard in the same precision, by key. */
 const expected = new Map<string, number>();
 const punsafe = new Map<string, number>();
+/** A head's column, which counts towards `punsafe` too; and what NSFWJS says alone, as jobs have it. */
+const flags = new Map<string, number>();
+const drawn = new Map<string, number>();
 
 beforeAll(async () => {
-  await exportModel({ model: 'demo', out: towers }, { env: { ...process.env, ...env } });
+  await exportModel(
+    { model: 'demo', out: towers, heads: ['concepts:demo/concepts.yaml'] },
+    { env: { ...process.env, ...env } },
+  );
   const out = join(folder, 'metadata');
-  const flags = ['--model', 'demo', '--precision', 'int8-accurate', '--safety', 'nsfwjs', '--quiet'];
-  const scored = await cli(['score', SHARD, '--out', out, ...flags], { env });
+  const safety = ['--safety', 'nsfwjs,concepts:demo/concepts.yaml'];
+  const how = ['--model', 'demo', '--precision', 'int8-accurate', ...safety, '--quiet'];
+  const scored = await cli(['score', SHARD, '--out', out, ...how], { env });
   expect([scored.code, scored.stderr]).toEqual([0, '']);
   const columns = new Map(
     (await readColumns(openFolder(out), 'demo-00001.parquet')).map(({ name, values }) => [name, values]),
@@ -40,6 +47,8 @@ beforeAll(async () => {
   Array.from(columns.get('key') as ArrayLike<string>).forEach((key, i) => {
     expected.set(key, column('clip_demo_int8_accurate_similarity_score')[i]);
     punsafe.set(key, column('punsafe')[i]);
+    flags.set(key, column('safety_flags')[i]);
+    drawn.set(key, column('nsfw_nsfwjs_porn')[i] + column('nsfw_nsfwjs_hentai')[i]);
   });
   const source = memorySource('pool', new Uint8Array(await readFile(SHARD)));
   for await (const sample of readSamples(source.stream(), { shard: 'demo-00001' })) {
@@ -65,6 +74,7 @@ async function score(url: string, some: readonly Pair[], key?: string): Promise<
   return (await response.json()) as ScoreAnswer;
 }
 
+const flagsOf = (safety: SafetyAnswer | null | undefined) => safety?.columns['safety_flags'] ?? 9;
 const similarities = ({ items }: ScoreAnswer) => items.map(({ scores }) => scores[0].similarity);
 
 /** As scored behind service bindings. */
@@ -91,12 +101,27 @@ describe('the front Worker', () => {
       found.push(...similarities(answer));
       for (const [i, { safety }] of answer.items.entries()) {
         expect(Math.abs((safety?.punsafe ?? 9) - punsafe.get(some[i].key)!)).toBeLessThan(1e-3);
+        expect(Math.abs(flagsOf(safety) - flags.get(some[i].key)!)).toBeLessThan(1e-3);
       }
     }
+    // The bound above says little of a column that is 0 everywhere.
+    expect(Math.max(...pairs.map(({ key }) => flags.get(key)!))).toBeGreaterThan(0.5);
     const differences = pairs.map(({ key }, i) => Math.abs(found[i] - expected.get(key)!));
     expect(Math.max(...differences)).toBeLessThanOrEqual(1e-3);
     expect(similarities(await score(url, [pairs[5]]))).toEqual([found[5]]);
     bound = found;
+  });
+
+  it('says which heads it has, and judges without a caption by the same', async () => {
+    const { models } = (await (await fetch(`${url}/v1/models`)).json()) as ModelsAnswer;
+    expect(models[0].heads).toEqual([{ name: 'demo_concepts', columns: ['safety_flags'] }]);
+    const response = await fetch(`${url}/v1/safety`, {
+      method: 'POST',
+      headers: { 'content-type': 'application/json' },
+      body: JSON.stringify({ images: [{ base64: Buffer.from(pairs[0].image).toString('base64') }] }),
+    });
+    const { images } = (await response.json()) as SafetyAnswers;
+    expect(Math.abs(flagsOf(images[0].safety) - flags.get(pairs[0].key)!)).toBeLessThan(1e-3);
   });
 
   it('does jobs through the same towers, to the scores of its API', async () => {
@@ -132,7 +157,7 @@ describe('the front Worker', () => {
       Array.from(columns.find((column) => column.name === name)!.values, Number);
     expect(values('clip_demo_int8_accurate_similarity_score')).toEqual(bound);
     for (const [i, { key }] of pairs.entries()) {
-      expect(Math.abs(values('punsafe')[i] - punsafe.get(key)!)).toBeLessThan(1e-3);
+      expect(Math.abs(values('punsafe')[i] - drawn.get(key)!)).toBeLessThan(1e-3);
     }
   });
 
@@ -168,7 +193,11 @@ describe('a front Worker that is to hold the towers itself', () => {
 
   it('finds them once they are there, and gives the same scores', async () => {
     await uploadTowers(server, 'shardsieve-demo', towers);
-    expect(similarities(await score(url, pairs.slice(3, 7), key))).toEqual(bound.slice(3, 7));
+    const answer = await score(url, pairs.slice(3, 7), key);
+    expect(similarities(answer)).toEqual(bound.slice(3, 7));
+    for (const [i, { safety }] of answer.items.entries()) {
+      expect(Math.abs(flagsOf(safety) - flags.get(pairs[3 + i].key)!)).toBeLessThan(1e-3);
+    }
     expect((await fetch(`${url}/readyz`)).status).toBe(200);
   });
 });

@@ -41,6 +41,13 @@ export interface ExportManifest {
   readonly text_width: number;
   /** Both towers in the format of onnxruntime, weights inside; the table of token embeddings, half floats by row. */
   readonly files: Readonly<Record<ExportedPart, ExportedFile>>;
+  /** Heads over the image embeddings, `heads/<name>.safetensors`, in the order of their columns. */
+  readonly heads: readonly ExportedFile[];
+}
+
+/** All that lies beside the manifest. */
+export function exportedFiles({ files, heads }: ExportManifest): ExportedFile[] {
+  return [...EXPORTED_PARTS.map((part) => files[part]), ...heads];
 }
 
 export function encodeManifest(manifest: Omit<ExportManifest, 'format' | 'version'>): string {
@@ -55,15 +62,18 @@ export function parseManifest(text: string, file: string): ExportManifest {
   } catch (cause) {
     throw new ModelError('the manifest of the exported towers is no JSON', { file, cause });
   }
-  const { format, version, files } = manifest ?? {};
-  const isWhole = EXPORTED_PARTS.map((part) => files?.[part]).every(
-    (file) => typeof file?.name === 'string' && Number.isInteger(file.bytes),
-  );
+  // Exports from before there were heads have none.
+  const { format, version, files, heads = [] } = manifest ?? {};
+  const isWhole =
+    Array.isArray(heads) &&
+    [...EXPORTED_PARTS.map((part) => files?.[part]), ...heads].every(
+      (file) => typeof file?.name === 'string' && Number.isInteger(file.bytes),
+    );
   if (format !== FORMAT || version !== VERSION || !isWhole) {
     throw new ModelError('the file is no manifest of this version of Shardsieve', {
       file,
       hint: 'Export the model again: shardsieve models export MODEL --target workers --out DIR',
     });
   }
-  return manifest as ExportManifest;
+  return { ...manifest, heads } as ExportManifest;
 }
