@@ -67,7 +67,7 @@ export interface JobPlace {
 }
 
 /** Of a job whose messages were lost: a queue keeps them for two weeks at most. */
-const ABANDONED_MS = 30 * 24 * 3600 * 1000;
+export const ABANDONED_MS = 30 * 24 * 3600 * 1000;
 /** Messages that one `sendBatch` takes. */
 const SEND_BATCH = 100;
 
@@ -190,6 +190,15 @@ async function workOf({ engine, limits }: JobPlace, record: JobRecord): Promise<
   if (engine.models.length === 0) throw new BusyError('no model is loaded just now', 1);
   const model = engine.models.find(({ slug }) => slug === record.model);
   if (model === undefined) throw new UsageError(`the model ${record.model} of this job is not here any more`);
+  const { fingerprint } = model.entry;
+  if (fingerprint !== record.fingerprint) {
+    throw new UsageError(
+      `the model ${record.model} of this job has been replaced: it was ${record.fingerprint}`,
+      {
+        hint: `It is ${fingerprint} now; make another job, in another folder, since scores of both are not mixed`,
+      },
+    );
+  }
   return { record, model, engine, limits, annotators: await engine.annotators(record.safety, model) };
 }
 

@@ -11,6 +11,7 @@ import { noModelYet } from '../app/problems.ts';
 import { listAll } from '../workers/bucket.ts';
 import { bucketFolder } from '../workers/storage.ts';
 import { type JobPlace, recordOf, shardsOf } from './consumer.ts';
+import { joinFolder } from './folder.ts';
 import { progressOf } from './progress.ts';
 import { encodeJson, type JobRecord, jobKey, shardsKey, statePrefix, WORK } from './records.ts';
 import { checkOrigin, isUrl } from './stores.ts';
@@ -36,6 +37,7 @@ export function createJobs(place: JobPlace): Jobs {
       const { caption, uid, carry, out, embeddings, safety } = request;
       const record: JobRecord = {
         ...{ id: crypto.randomUUID(), created: new Date(place.now()).toISOString(), out, model: model.slug },
+        fingerprint: model.entry.fingerprint,
         ...{
           embeddings,
           safety,
@@ -45,18 +47,24 @@ export function createJobs(place: JobPlace): Jobs {
         },
       };
       const folder = bucketFolder(bucket, `${out}/`);
-      await prepareFolder(folder, {
-        shardsieve: VERSION,
-        rows: rowsEntry(record.pair),
-        models: { [model.slug]: model.entry },
-        ...(annotators.length === 0
-          ? {}
-          : { groups: Object.fromEntries(annotators.map(({ group, entry }) => [group, entry])) }),
-      });
-      const pending = shards.map(({ shard }) => shard);
-      await recordUnfinished(folder, undefined, { pending, failed: [], finished: [] });
       await bucket.put(shardsKey(record.id), encodeJson(shards));
       await bucket.put(jobKey(record.id), encodeJson(record));
+      try {
+        await joinFolder(bucket, record, place.now());
+        await prepareFolder(folder, {
+          shardsieve: VERSION,
+          rows: rowsEntry(record.pair),
+          models: { [model.slug]: model.entry },
+          ...(annotators.length === 0
+            ? {}
+            : { groups: Object.fromEntries(annotators.map(({ group, entry }) => [group, entry])) }),
+        });
+      } catch (error) {
+        await bucket.delete([jobKey(record.id), shardsKey(record.id)]);
+        throw error;
+      }
+      const pending = shards.map(({ shard }) => shard);
+      await recordUnfinished(folder, undefined, { pending, failed: [], finished: [] });
       // Of all that is sent this alone is sent here: what comes after it does not depend on this invocation.
       await queue.send({ kind: 'start', job: record.id });
       return progressOf(bucket, record, shards);

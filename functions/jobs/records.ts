@@ -10,6 +10,8 @@ export interface JobRecord {
   out: string;
   /** Slug. */
   model: string;
+  /** Of the model; towers that are replaced do not go on with the job. */
+  fingerprint: string;
   embeddings: boolean;
   safety: string[];
   pair: { caption: string; uid: string; carry: string[] };
@@ -43,6 +45,8 @@ export const jobKey = (id: string): string => `${WORK}jobs/${id}/job.json`;
 export const shardsKey = (id: string): string => `${WORK}jobs/${id}/shards.json`;
 export const failedPrefix = (id: string): string => `${WORK}jobs/${id}/failed/`;
 export const failedKey = (id: string, shard: string): string => `${failedPrefix(id)}${shard}.json`;
+/** Ids of the jobs that write to a folder. */
+export const folderKey = (out: string): string => `${WORK}folders/${out}.jobs`;
 export const statePrefix = (out: string): string => `${WORK}state/${out}/`;
 export const stateKey = (out: string, shard: string): string => `${statePrefix(out)}${shard}.json`;
 export const partsPrefix = (out: string, shard: string): string => `${WORK}parts/${out}/${shard}/`;
