@@ -4,7 +4,7 @@ import { AccountingError, UsageError } from '../../src/errors.ts';
 import type { Folder } from '../../src/io/bytes.ts';
 import { scoreColumn } from '../../src/metadata/columns.ts';
 import { readRun } from '../../src/metadata/run.ts';
-import { type RefineReport, refineScores as runRefine } from '../../src/run/refine.ts';
+import { type RefineReport, refineScores as runRefine, untilSettled } from '../../src/run/refine.ts';
 import { type Bounds, boundsOf, refineMarks, refuseJudged } from '../../src/run/refine-plan.ts';
 import { recordRefined } from '../../src/run/refine-record.ts';
 import type { WantedModel } from '../../src/run/score-job.ts';
@@ -132,8 +132,7 @@ export async function refineScores({ score, select = {} }: RefineOptions): Promi
   const filters = parseFilters(score.refine ?? []);
   const folder = openFolder(score.out);
   await addMarks(folder, refining, score);
-  const reports: RefineReport[] = [];
-  for (const one of refining) {
+  const refineOne = async (one: Refining): Promise<RefineReport> => {
     const selection = { metadata: score.out, allowPartial: true, signal, ...select };
     const opened = await openSelection(selection, filters);
     try {
@@ -149,12 +148,12 @@ export async function refineScores({ score, select = {} }: RefineOptions): Promi
         thresholds: (scores) => thresholdsOf(one, filters, selection, scores),
       });
       await recordRefined(folder, one.slug, report);
-      reports.push(report);
+      return report;
     } finally {
       await opened.close();
     }
-  }
-  return reports;
+  };
+  return untilSettled(refining, refineOne);
 }
 
 /** Gives the columns to shards that were scored before anybody wanted to refine. */

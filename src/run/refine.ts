@@ -78,6 +78,26 @@ export async function refineScores(job: RefineJob): Promise<RefineReport> {
   }
 }
 
+/**
+ * Refines the scores of several models: one's bound may be a share of what another's leaves, so all of them hold only
+ * once a pass computed nothing. It ends, as each pass before knows more rows. The reports are the last pass's, with the
+ * rows that all passes computed.
+ */
+export async function untilSettled<Model>(
+  models: readonly Model[],
+  refine: (model: Model) => Promise<RefineReport>,
+): Promise<RefineReport[]> {
+  const rescored = models.map(() => 0);
+  for (;;) {
+    const reports: RefineReport[] = [];
+    for (const model of models) reports.push(await refine(model));
+    for (const [i, report] of reports.entries()) rescored[i] += report.rescored;
+    if (reports.length <= 1 || reports.every((report) => report.rescored === 0)) {
+      return reports.map((report, i) => ({ ...report, rescored: rescored[i] }));
+    }
+  }
+}
+
 export interface RefineRows {
   thresholds: RefineJob['thresholds'];
   /** Puts what fp32 makes of these rows into `fine`, where it is not there yet. */

@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { refineRows } from '../../src/run/refine.ts';
+import { type RefineReport, refineRows, untilSettled } from '../../src/run/refine.ts';
 import { coverageOf, sampleSize, smallest } from '../../src/run/refine-band.ts';
 import type { RowMask } from '../../src/select/mask.ts';
 import { fractionThreshold } from '../../src/select/scores.ts';
@@ -181,4 +181,25 @@ test('what the largest of n says of the rest is what many draws show', () => {
   // Of 4,000 draws of a uniform difference, 5% cover less than the share, and 1 in 257 is exceeded by the next.
   expect(Math.abs(below / 4000 - 0.05)).toBeLessThan(0.01);
   expect(Math.abs(outside / 4000 - chance)).toBeLessThan(0.004);
+});
+
+test('several models are refined again until a pass computes nothing; one is so at once', async () => {
+  const found: RefineReport = {
+    ...{ column: '', thresholds: [], rows: 9, refined: 5, largest: 0, factor: 2, band: 0, rounds: 1 },
+    sample: { rows: 5, seed: 0, largest: 0, confidence: 0, share: 0, chance: 0 },
+    rescored: 0,
+  };
+  const order: string[] = [];
+  const run = (work: { [model: string]: number[] }) =>
+    untilSettled(Object.keys(work), async (column) => {
+      order.push(column);
+      return { ...found, column, rescored: work[column].shift() ?? 0 };
+    });
+  expect(await run({ a: [5, 0, 2], b: [4, 1] })).toMatchObject([
+    { column: 'a', rescored: 7 },
+    { column: 'b', rescored: 5 },
+  ]);
+  expect(order.join('')).toBe('abababab');
+  expect(await run({ c: [5] })).toMatchObject([{ column: 'c', rescored: 5 }]);
+  expect(order.join('')).toBe('ababababc');
 });
