@@ -9,6 +9,13 @@ export interface BatchingOptions {
   backlog: number;
 }
 
+/**
+ * On a CPU a copy of the model is hardly quicker with many inputs a run than with few (fp32: not at all), and everybody in a
+ * run waits for all of it: a server keeps runs short.
+ */
+const CPU_PICTURES = 2;
+const CPU_CAPTIONS = 8;
+
 export interface BatchingEmbedder extends Embedder {
   /** Pictures and captions that wait or run. */
   readonly waiting: number;
@@ -21,15 +28,16 @@ export interface BatchingEmbedder extends Embedder {
  */
 export function batching(inner: Embedder, { waitMs, backlog }: BatchingOptions): BatchingEmbedder {
   const { dim, contextLength, imageSize, logitScale, precision, provider, lanes = 1 } = inner;
+  const onCpu = provider === 'cpu';
   const rowsOf = (matrix: Float32Array): Float32Array[] =>
     Array.from({ length: matrix.length / dim }, (_, i) => matrix.subarray(i * dim, (i + 1) * dim));
   const pictures = new BatchQueue<Uint8Array, Float32Array>(
     async (batch) => rowsOf(await inner.embedPictures(batch)),
-    { batch: (inner.batch ?? IMAGE_BATCH) * lanes, waitMs, backlog },
+    { batch: onCpu ? CPU_PICTURES : (inner.batch ?? IMAGE_BATCH), lanes, waitMs, backlog },
   );
   const captions = new BatchQueue<Int32Array, Float32Array>(
     async (batch) => rowsOf(await inner.embedTexts(batch)),
-    { batch: TEXT_BATCH * lanes, waitMs, backlog },
+    { batch: onCpu ? CPU_CAPTIONS : TEXT_BATCH, lanes, waitMs, backlog },
   );
   const matrixOf = (rows: readonly Float32Array[]): Float32Array => {
     const matrix = new Float32Array(rows.length * dim);

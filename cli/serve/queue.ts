@@ -7,6 +7,8 @@ import { BusyError, CancelledError } from '../../src/errors.ts';
 export interface QueueOptions {
   /** Inputs a run at most. */
   batch: number;
+  /** Runs at once, default 1: as many as there are copies of the model. What waits is shared out among those that are free. */
+  lanes?: number;
   /** Milliseconds that an idle queue waits for company before it runs. */
   waitMs: number;
   /** Inputs that may wait; a call beyond is refused with `BusyError`. Large calls: see `run`. */
@@ -16,24 +18,32 @@ export interface QueueOptions {
 interface Call<In, Out> {
   inputs: readonly In[];
   answers: Out[];
-  /** Inputs handed to runs so far. */
+  /** Inputs handed to runs so far, and answered. */
   taken: number;
+  answered: number;
   signal?: AbortSignal;
   settled: boolean;
   resolve(answers: Out[]): void;
   reject(error: unknown): void;
 }
 
+/** One input of a call. */
+interface Place<In, Out> {
+  call: Call<In, Out>;
+  at: number;
+}
+
 /**
- * One worker over calls of any size, first come, first served; one call may be spread over several batches and a batch
- * hold several calls. `work` gives one answer an input, in order. A batch that fails fails the calls in it, and no others.
+ * Calls of any size, first come, first served; one call may be spread over several batches and a batch hold several
+ * calls. `work` gives one answer an input, in order. A batch that fails fails the calls in it, and no others.
  */
 export class BatchQueue<In, Out> {
   readonly #work: (inputs: In[]) => Promise<readonly Out[]>;
   readonly #options: QueueOptions;
   #calls: Call<In, Out>[] = [];
   #waiting = 0;
-  #loop: Promise<void> | undefined;
+  #running = 0;
+  #isGathering = false;
   #company: (() => void) | undefined;
   /** Milliseconds an input took, smoothed. */
   #pace = 0;
@@ -63,35 +73,61 @@ export class BatchQueue<In, Out> {
       throw new BusyError(`${this.#waiting} inputs wait already`, seconds);
     }
     const { promise, resolve, reject } = Promise.withResolvers<Out[]>();
-    const call: Call<In, Out> = { inputs, answers: [], taken: 0, signal, settled: false, resolve, reject };
+    const call: Call<In, Out> = {
+      ...{ inputs, answers: [], taken: 0, answered: 0, settled: false },
+      ...{ signal, resolve, reject },
+    };
     const drop = () => this.#fail(call, new CancelledError());
     signal?.addEventListener('abort', drop, { once: true });
     this.#calls.push(call);
     this.#waiting += inputs.length;
     if (this.#unclaimed() >= this.#options.batch) this.#company?.();
-    this.#loop ??= this.#serve();
+    this.#begin();
     return promise.finally(() => signal?.removeEventListener('abort', drop));
   }
 
-  async #serve(): Promise<void> {
-    await this.#waitForCompany();
-    while (this.#calls.length > 0) {
-      const batch = this.#next();
-      if (batch.length === 0) continue;
-      const started = performance.now();
-      try {
-        const answers = await this.#work(batch.map(({ input }) => input));
-        batch.forEach(({ call }, i) => {
-          call.answers.push(answers[i]);
-          if (call.answers.length === call.inputs.length) this.#finish(call);
-        });
-      } catch (error) {
-        for (const { call } of batch) this.#fail(call, error);
-      }
-      const pace = (performance.now() - started) / batch.length;
-      this.#pace = this.#pace === 0 ? pace : 0.8 * this.#pace + 0.2 * pace;
+  /** After a rest the first waits for company; beside what runs already nobody does. */
+  #begin(): void {
+    if (this.#isGathering) return;
+    if (this.#running > 0) {
+      this.#start();
+      return;
     }
-    this.#loop = undefined;
+    this.#isGathering = true;
+    this.#waitForCompany().then(() => {
+      this.#isGathering = false;
+      this.#start();
+    });
+  }
+
+  #start(): void {
+    const { batch, lanes = 1 } = this.#options;
+    for (;;) {
+      const free = lanes - this.#running;
+      const unclaimed = this.#unclaimed();
+      if (free <= 0 || unclaimed === 0) return;
+      this.#running++;
+      this.#runBatch(this.#next(Math.min(batch, Math.ceil(unclaimed / free)))).then(() => {
+        this.#running--;
+        this.#start();
+      });
+    }
+  }
+
+  async #runBatch(batch: readonly Place<In, Out>[]): Promise<void> {
+    const started = performance.now();
+    try {
+      const answers = await this.#work(batch.map(({ call, at }) => call.inputs[at]));
+      batch.forEach(({ call, at }, i) => {
+        call.answers[at] = answers[i];
+        call.answered++;
+        if (call.answered === call.inputs.length) this.#finish(call);
+      });
+    } catch (error) {
+      for (const { call } of batch) this.#fail(call, error);
+    }
+    const pace = (performance.now() - started) / batch.length;
+    this.#pace = this.#pace === 0 ? pace : 0.8 * this.#pace + 0.2 * pace;
   }
 
   async #waitForCompany(): Promise<void> {
@@ -108,14 +144,12 @@ export class BatchQueue<In, Out> {
     return this.#calls.reduce((sum, { inputs, taken }) => sum + inputs.length - taken, 0);
   }
 
-  /** Takes up to a batch of inputs, in the order of the calls; calls whose inputs are all taken leave the queue. */
-  #next(): { call: Call<In, Out>; input: In }[] {
-    const batch: { call: Call<In, Out>; input: In }[] = [];
-    while (batch.length < this.#options.batch && this.#calls.length > 0) {
+  /** Takes up to `most` inputs, in the order of the calls; calls whose inputs are all taken leave the queue. */
+  #next(most: number): Place<In, Out>[] {
+    const batch: Place<In, Out>[] = [];
+    while (batch.length < most && this.#calls.length > 0) {
       const call = this.#calls[0];
-      while (call.taken < call.inputs.length && batch.length < this.#options.batch) {
-        batch.push({ call, input: call.inputs[call.taken++] });
-      }
+      while (call.taken < call.inputs.length && batch.length < most) batch.push({ call, at: call.taken++ });
       if (call.taken === call.inputs.length) this.#calls.shift();
     }
     return batch;

@@ -109,4 +109,21 @@ describe('a queue of batches', () => {
     expect(await queue.run([5])).toEqual([5]);
     expect(queue.waiting).toBe(0);
   });
+
+  it('shares what waits out among the lanes that are free, and keeps each caller’s order', async () => {
+    const { work, batches, letGo } = held();
+    const queue = new BatchQueue(work, { batch: 4, lanes: 2, waitMs: 1, backlog: 100 });
+    const calls = [queue.run([1, 2, 3]), queue.run([4])];
+    await soon();
+    expect(batches).toEqual([
+      [1, 2],
+      [3, 4],
+    ]);
+    // Both lanes are busy: these wait, and the one that is free first takes them.
+    const late = queue.run([5, 6]);
+    for (let i = 0; i < 3; i++) await letGo().then(soon);
+    expect(await Promise.all(calls)).toEqual([[10, 20, 30], [40]]);
+    expect(await late).toEqual([50, 60]);
+    expect(queue.waiting).toBe(0);
+  });
 });
