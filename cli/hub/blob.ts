@@ -1,4 +1,5 @@
 /** A blob of known tag and size: linked where it is here, downloaded once where it is not. */
+import { pause } from '../../src/io/pause.ts';
 import type { Asked } from './answers.ts';
 import {
   blobPath,
@@ -15,7 +16,7 @@ import { acquireLock, type LockTimes } from './lock.ts';
 import { addressOf, type FileMetadata, MAX_FILE_BYTES } from './metadata.ts';
 import { openPartial, type PartialBlob } from './partial.ts';
 import type { RequestTools } from './request.ts';
-import { type Failed, type Outcome, type RetryTools, retrying, sleep } from './retry.ts';
+import { type Failed, type Outcome, type RetryTools, retrying } from './retry.ts';
 import { damaged, type Transfer, transferOnce } from './transfer.ts';
 import { isContentHash, mismatch } from './verify.ts';
 
@@ -92,7 +93,7 @@ export async function downloadBlob(
   const lock = await acquireLock(lockPath(cache, etag), {
     isDone: isThere,
     onWait: () => request.onNote?.(`another process is downloading ${asked.file}: waiting for it`),
-    pause: (ms) => sleep(ms, request.signal),
+    pause: (ms) => pause(ms, request.signal),
     times: request.lockTimes,
   });
   if (lock === undefined) return { ok: true, value: false };

@@ -1,5 +1,6 @@
 /** Trying again: when, how long after, and when to stop. */
 import { CancelledError, DownloadError } from '../../src/errors.ts';
+import { pause } from '../../src/io/pause.ts';
 
 /** Why a try gave nothing. */
 export interface Failed {
@@ -76,7 +77,7 @@ export async function retrying<T>(
     }
     const waitMs = outcome.waitMs ?? backOff(inARow, tools.random ?? Math.random);
     tools.onNote?.(`${outcome.message}; trying again in ${(waitMs / 1000).toFixed(1)} s`);
-    await (tools.sleep ?? sleep)(waitMs, tools.signal);
+    await (tools.sleep ?? pause)(waitMs, tools.signal);
   }
 }
 
@@ -84,22 +85,6 @@ export async function retrying<T>(
 function backOff(failures: number, random: () => number): number {
   const longest = Math.min(LONGEST_WAIT_MS, FIRST_WAIT_MS * 2 ** (failures - 1));
   return longest * (0.5 + random() / 2);
-}
-
-/** Waits `ms`; rejects with `CancelledError` as soon as the signal is aborted. */
-export function sleep(ms: number, signal?: AbortSignal): Promise<void> {
-  return new Promise((resolve, reject) => {
-    const stop = () => {
-      clearTimeout(timer);
-      reject(new CancelledError());
-    };
-    const timer = setTimeout(() => {
-      signal?.removeEventListener('abort', stop);
-      resolve();
-    }, ms);
-    if (signal?.aborted === true) stop();
-    else signal?.addEventListener('abort', stop, { once: true });
-  });
 }
 
 export function throwIfCancelled(signal: AbortSignal | undefined): void {

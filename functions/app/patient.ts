@@ -1,6 +1,7 @@
 /** Models for work that can wait: where the batches are full, it asks again instead of failing. */
 import type { Embedder } from '../../src/clip/embedder.ts';
-import { BusyError, CancelledError } from '../../src/errors.ts';
+import { BusyError } from '../../src/errors.ts';
+import { pause } from '../../src/io/pause.ts';
 import { TowersReplaced } from '../towers/client.ts';
 
 /** Milliseconds that one call waits for room in all: longer than requests fill the batches unless it is for good. */
@@ -30,19 +31,4 @@ export function patient(clip: Embedder, patienceMs = PATIENCE_MS): Embedder {
     embedTexts: (ids, signal) => insisting(() => clip.embedTexts(ids, signal), signal),
     release: () => clip.release(),
   };
-}
-
-function pause(ms: number, signal: AbortSignal | undefined): Promise<void> {
-  return new Promise((resolve, reject) => {
-    if (signal?.aborted) return reject(new CancelledError());
-    const stop = (): void => {
-      clearTimeout(timer);
-      reject(new CancelledError());
-    };
-    const timer = setTimeout(() => {
-      signal?.removeEventListener('abort', stop);
-      resolve();
-    }, ms);
-    signal?.addEventListener('abort', stop, { once: true });
-  });
 }

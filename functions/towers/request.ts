@@ -1,5 +1,6 @@
 /** One question to towers or to an API elsewhere: time limits, stops, and other tries where another try may help. */
 import { CancelledError, DownloadError, ModelError, messageOf } from '../../src/errors.ts';
+import { pause } from '../../src/io/pause.ts';
 import type { TowerPlace } from './client.ts';
 
 export type Fetcher = (request: Request) => Promise<Response>;
@@ -122,19 +123,4 @@ function retryAfter(value: string | null): number | undefined {
   if (/^\d+$/.test(value)) return 1000 * Number(value);
   const date = Date.parse(value);
   return Number.isNaN(date) ? undefined : Math.max(0, date - Date.now());
-}
-
-/** Throws `CancelledError` on the signal. */
-function pause(ms: number, signal: AbortSignal | undefined): Promise<void> {
-  return new Promise((resolve, reject) => {
-    const stop = () => {
-      clearTimeout(timer);
-      reject(new CancelledError());
-    };
-    const timer = setTimeout(() => {
-      signal?.removeEventListener('abort', stop);
-      resolve();
-    }, ms);
-    signal?.addEventListener('abort', stop, { once: true });
-  });
 }

@@ -1,8 +1,4 @@
-import { mkdtemp, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { getPlatformProxy } from 'wrangler';
 import type { JobRequest } from '../../functions/app/job-schemas.ts';
 import { consume, type JobPlace } from '../../functions/jobs/consumer.ts';
 import { createJobs } from '../../functions/jobs/create.ts';
@@ -12,23 +8,14 @@ import { shardStore } from '../../functions/jobs/stores.ts';
 import { type Bucket, listAll } from '../../functions/workers/bucket.ts';
 import { MetadataError } from '../../src/errors.ts';
 import type { WantedModel } from '../../src/run/score-job.ts';
+import { localBucket } from '../helpers/bucket.ts';
 
-let root: string;
 let bucket: Bucket;
 let dispose: () => Promise<void>;
 beforeAll(async () => {
-  root = await mkdtemp(join(tmpdir(), 'shardsieve-job-folder-'));
-  const proxy = await getPlatformProxy<{ METADATA: Bucket }>({
-    configPath: 'test/workerd/jobs.toml',
-    persist: { path: root },
-  });
-  bucket = proxy.env.METADATA;
-  dispose = proxy.dispose;
+  ({ bucket, dispose } = await localBucket());
 });
-afterAll(async () => {
-  await dispose?.();
-  await rm(root, { recursive: true, force: true });
-});
+afterAll(() => dispose?.());
 
 const model = (fingerprint: string): WantedModel => ({
   slug: 'demo',

@@ -1,30 +1,17 @@
-import { mkdtemp, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { getPlatformProxy } from 'wrangler';
 import { type Claim, Lease, type ShardProgress, Superseded } from '../../functions/jobs/lease.ts';
 import { type Bucket, listAll } from '../../functions/workers/bucket.ts';
 import { bucketFolder, bucketSource } from '../../functions/workers/storage.ts';
 import { OutputError, ShardError } from '../../src/errors.ts';
 import { writeFile } from '../../src/metadata/folder.ts';
+import { localBucket } from '../helpers/bucket.ts';
 
-let root: string;
 let bucket: Bucket;
 let dispose: () => Promise<void>;
 beforeAll(async () => {
-  root = await mkdtemp(join(tmpdir(), 'shardsieve-r2-'));
-  const proxy = await getPlatformProxy<{ METADATA: Bucket }>({
-    configPath: 'test/workerd/jobs.toml',
-    persist: { path: root },
-  });
-  bucket = proxy.env.METADATA;
-  dispose = proxy.dispose;
+  ({ bucket, dispose } = await localBucket());
 });
-afterAll(async () => {
-  await dispose?.();
-  await rm(root, { recursive: true, force: true });
-});
+afterAll(() => dispose?.());
 
 const text = (value: string) => new TextEncoder().encode(value);
 const read = async (folder: ReturnType<typeof bucketFolder>, name: string) => {
