@@ -53,15 +53,21 @@ export async function listen(
     if (stopping) response.setHeader('connection', 'close');
   });
   await new Promise<void>((resolve, reject) => {
-    server.once('error', (cause) => {
+    const refuse = (cause: unknown): void => {
       reject(
         new UsageError(`cannot listen on ${host} port ${port}: ${messageOf(cause)}`, {
           cause,
           hint: 'Choose another with --port, or stop what uses it',
         }),
       );
-    });
-    server.listen(port, host, resolve);
+    };
+    server.once('error', refuse);
+    try {
+      server.listen(port, host, resolve);
+    } catch (cause) {
+      // A number that is no port is thrown, and no event.
+      refuse(cause);
+    }
   });
   const address = server.address() as AddressInfo;
   const name = address.family === 'IPv6' ? `[${address.address}]` : address.address;

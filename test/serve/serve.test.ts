@@ -194,6 +194,7 @@ describe('serve', () => {
     expect(await run('--open', '--keys', 'x')).toEqual([2, expect.stringContaining('exclude each other')]);
     expect(await run('--keys', '/nowhere/keys.json')).toEqual([2, expect.stringContaining('keys new NAME')]);
     expect(await run('--open', '--safety', 'words')).toEqual([2, expect.stringContaining('judges pictures')]);
+    expect(await run('--open', '--port', '99999')).toEqual([2, expect.stringContaining('port 99999')]);
     const server = await startServer(['--model', 'demo', '--open']);
     const { port } = new URL(server.url);
     const [code, stderr] = await cli(['serve', '--model', 'demo', '--open', '--port', port]).then((taken) => [
