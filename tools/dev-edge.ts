@@ -9,10 +9,9 @@
  */
 import { spawn } from 'node:child_process';
 import { parseArgs } from 'node:util';
-import { getPlatformProxy } from 'wrangler';
-import { fs, path } from 'zx';
+import { path } from 'zx';
 import { exportModel } from '../cli/jobs/export-model.ts';
-import { exportedFiles, MANIFEST_FILE } from '../src/clip/export/manifest.ts';
+import { uploadExport } from './local-r2.ts';
 
 const { values } = parseArgs({
   options: {
@@ -38,7 +37,7 @@ process.env['CLOUDFLARE_CF_FETCH_ENABLED'] = 'false';
 
 const folder = path.resolve(values.state ?? '.cache', 'edge', model.replaceAll(/[^\w.-]+/g, '_'));
 const { manifest } = await exportModel({ model, out: folder }, { onNote: (note) => console.log(note) });
-await upload();
+await uploadExport(folder, manifest, { config: configs[configs.length - 1], persist });
 console.log(`${manifest.name} in ${manifest.precision}; try it at http://127.0.0.1:${port}/`);
 
 const args = configs.flatMap((config) => ['-c', config]);
@@ -53,28 +52,3 @@ for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => st
 started.on('exit', (code) => {
   process.exitCode = code ?? 1;
 });
-
-/** Into the local R2 that `wrangler dev` reads, where it is not there already; the manifest last. */
-async function upload(): Promise<void> {
-  const { env, dispose } = await getPlatformProxy<{ MODELS: Bucket; MODEL: string }>({
-    configPath: configs.at(-1),
-    persist: { path: path.join(persist, 'v3') },
-  });
-  try {
-    const at = (name: string) => `${env.MODEL}/${name}`;
-    const before = await (await env.MODELS.get(at(MANIFEST_FILE)))?.text();
-    const wanted = await fs.readFile(path.join(folder, MANIFEST_FILE), 'utf8');
-    if (before === wanted) return;
-    for (const { name } of exportedFiles(manifest)) {
-      await env.MODELS.put(at(name), await fs.readFile(path.join(folder, name)));
-    }
-    await env.MODELS.put(at(MANIFEST_FILE), wanted);
-  } finally {
-    await dispose();
-  }
-}
-
-interface Bucket {
-  get(key: string): Promise<{ text(): Promise<string> } | null>;
-  put(key: string, value: Uint8Array | string): Promise<unknown>;
-}

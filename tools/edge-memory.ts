@@ -7,12 +7,12 @@
  */
 import { parseArgs } from 'node:util';
 import { WebSocket } from 'undici';
-import { getPlatformProxy, unstable_startWorker } from 'wrangler';
-import { fs, os, path } from 'zx';
+import { unstable_startWorker } from 'wrangler';
+import { os, path } from 'zx';
 import { exportModel } from '../cli/jobs/export-model.ts';
 import { encodeTexts } from '../functions/towers/protocol.ts';
-import { exportedFiles, MANIFEST_FILE } from '../src/clip/export/manifest.ts';
 import { seededModel } from '../test/helpers/seeded.ts';
+import { uploadExport } from './local-r2.ts';
 
 const MIB = 2 ** 20;
 /** Of WebAssembly memory. */
@@ -38,7 +38,7 @@ const { manifest } = await exportModel(
   { env: { ...process.env, SHARDSIEVE_QUANTISED: path.join(cache, 'quantised') } },
 );
 const persist = path.join(cache, 'state');
-await upload();
+await uploadExport(towers, manifest, { config: 'wrangler.image.toml', persist });
 for (const tower of ['image', 'text'] as const) await prove(tower);
 
 /** What the tower's isolate holds, in bytes. */
@@ -142,28 +142,4 @@ function report(when: string, { wasm, touched, table, used, committed }: Held): 
     `${when}: WebAssembly ${mib(wasm)} MiB (${mib(touched)} in use), table ${mib(table)}, ` +
       `JavaScript ${mib(committed)} (${mib(used)} in use)`,
   );
-}
-
-/** Into a local R2 of its own, where it is not there already. */
-async function upload(): Promise<void> {
-  const { env, dispose } = await getPlatformProxy<{ MODELS: Bucket; MODEL: string }>({
-    configPath: 'wrangler.image.toml',
-    persist: { path: path.join(persist, 'v3') },
-  });
-  try {
-    const at = (name: string) => `${env.MODEL}/${name}`;
-    const wanted = await fs.readFile(path.join(towers, MANIFEST_FILE), 'utf8');
-    if ((await (await env.MODELS.get(at(MANIFEST_FILE)))?.text()) === wanted) return;
-    for (const { name } of exportedFiles(manifest)) {
-      await env.MODELS.put(at(name), await fs.readFile(path.join(towers, name)));
-    }
-    await env.MODELS.put(at(MANIFEST_FILE), wanted);
-  } finally {
-    await dispose();
-  }
-}
-
-interface Bucket {
-  get(key: string): Promise<{ text(): Promise<string> } | null>;
-  put(key: string, value: Uint8Array | string): Promise<unknown>;
 }
